@@ -1,0 +1,61 @@
+// Who may import whom (architecture.md). A package may use the packages below it and no other; tests may also use what tests need.
+const test = "\\.test\\.ts$|/test/";
+
+/** `name` may import, of the workspace's packages, only those whose path matches one of `allowed`. */
+const only = (name, path, allowed) => ({
+  name,
+  comment: `${path} may import only: ${allowed.join(", ") || "nothing of the workspace"}`,
+  severity: "error",
+  from: { path: `^packages/${path}/src/`, pathNot: test },
+  to: { path: "^packages/", pathNot: [`^packages/${path}/`, ...allowed.map((other) => `^packages/${other}/`)] },
+});
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+module.exports = {
+  forbidden: [
+    only("api-imports", "api", []),
+    only("rpc-imports", "rpc", ["api"]),
+    only("component-imports", "component", ["api"]),
+    only("components-import", "components/[^/]+", ["api", "component"]),
+    only("client-imports", "client", ["api", "rpc"]),
+    only("clients-import", "clients/[^/]+", ["api", "client"]),
+    only("runtime-imports", "runtime", ["api", "rpc", "component"]),
+    only("testing-imports", "testing", [
+      "api",
+      "rpc",
+      "component",
+      "components/memory",
+      "runtime",
+      "client",
+      "clients/[^/]+",
+    ]),
+    only("cli-imports", "cli", ["api", "rpc", "component", "components/[^/]+", "runtime", "client", "clients/[^/]+"]),
+    {
+      name: "client-knows-the-transport-interface-only",
+      comment: "@mecha/client reaches @mecha/rpc and connect-web only through its #transport condition",
+      severity: "error",
+      from: { path: "^packages/client/src/", pathNot: [test, "^packages/client/src/transport/"] },
+      to: { path: "^packages/rpc/|connect-web|connect-node" },
+    },
+    {
+      name: "components-do-not-know-each-other",
+      severity: "error",
+      from: { path: "^packages/components/([^/]+)/src/", pathNot: test },
+      to: { path: "^packages/components/", pathNot: "^packages/components/$1/" },
+    },
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true, dependencyTypesNot: ["type-only"] } },
+    {
+      name: "no-undeclared-dependency",
+      severity: "error",
+      from: { path: "^(packages|examples)/", pathNot: ["\\.config\\.ts$", test] },
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown"] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules|/dist/" },
+    exclude: { path: "/dist/|/gen/" },
+    tsConfig: { fileName: "tsconfig.base.json" },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "default"] },
+  },
+};

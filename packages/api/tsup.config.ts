@@ -1,0 +1,8 @@
+import { preset } from "../../tsup.preset.ts";
+
+export default preset({
+  state: "src/gen/mecha/state/v1/state_pb.ts",
+  runtime: "src/gen/mecha/runtime/v1/runtime_pb.ts",
+  rpc: "src/gen/google/rpc/error_details_pb.ts",
+  health: "src/gen/grpc/health/v1/health_pb.ts",
+});

@@ -1,0 +1,66 @@
+import type { ZodType } from "zod";
+import type { Clock } from "./clock.js";
+import type { SecretStore } from "./secret/interface.js";
+import type { StateStore } from "./state/interface.js";
+
+/** What a component serves: one entry per block, over one shared connection. Adding a block adds a line here. */
+export interface Blocks {
+  state?: StateStore;
+  secret?: SecretStore;
+}
+
+/** A structured log of one component; fields never hold a secret. */
+export interface Logger {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+/** What the runtime hands a component when it starts it. */
+export interface ComponentContext {
+  /** The component's name (`metadata.name`). */
+  readonly name: string;
+  /** Where an embedded component may keep files; it exists, with mode 0700. */
+  readonly dataDir: string;
+  /** The folder of the resource file: what relative paths in the configuration are relative to. */
+  readonly baseDir: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Aborts when the start is given up. */
+  readonly signal: AbortSignal;
+}
+
+/** One running component. */
+export interface Component {
+  readonly blocks: Blocks;
+  /** Asks the infrastructure whether it answers; rejects with what is wrong. Called every few seconds, so it must be cheap. */
+  health(signal: AbortSignal): Promise<void>;
+  /** Finishes what is in flight and lets everything go. Called once. */
+  close(): Promise<void>;
+}
+
+/** A type of component: how its configuration looks and how it is started. */
+export interface ComponentDefinition<Config = unknown> {
+  /** The name that `spec.type` uses: "redis". */
+  readonly type: string;
+  /** One line for `mecha schema`, the docs and error messages. */
+  readonly description: string;
+  /** The shape of `spec.config`. Every field has `.describe(…)`: purpose, unit, default, limit; the docs are made of it. */
+  readonly config: ZodType<Config>;
+  /**
+   * How a changed configuration replaces a running component: "beside" (default) starts the new one first; "stop-first" is for what
+   * holds something exclusive.
+   */
+  readonly replace?: "beside" | "stop-first";
+  /**
+   * Starts the component; resolves when it is ready to serve. Rejects with a ComponentError that says what to do:
+   * `connection refused at 127.0.0.1:5432; is PostgreSQL running?`
+   */
+  create(config: Config, context: ComponentContext): Promise<Component>;
+}
+
+/** Defines a type of component. Identity, for its types. */
+export function defineComponent<Config>(definition: ComponentDefinition<Config>): ComponentDefinition<Config> {
+  return definition;
+}

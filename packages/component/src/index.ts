@@ -1,0 +1,11 @@
+export { z } from "zod";
+export type { Clock } from "./clock.js";
+export { systemClock } from "./clock.js";
+export type { Blocks, Component, ComponentContext, ComponentDefinition, Logger } from "./component.js";
+export { defineComponent } from "./component.js";
+export type { Durability } from "./durability.js";
+export type { Reason } from "./errors.js";
+export { ComponentError, reasons } from "./errors.js";
+export type { SecretStore } from "./secret/interface.js";
+export * from "./state/features.js";
+export type * from "./state/interface.js";

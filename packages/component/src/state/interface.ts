@@ -1,0 +1,123 @@
+import type { Durability } from "../durability.js";
+import type { StateFeature } from "./features.js";
+
+/** A value now or a promise of it: a store that can answer at once does, and costs no turn of the event loop. */
+export type Awaitable<T> = T | Promise<T>;
+
+/** One key and what is stored under it. Times are ms since the Unix epoch, by the component's clock. */
+export interface StateItem {
+  readonly key: string;
+  /** Given away: neither side changes it afterwards. Empty with `keysOnly`. */
+  readonly value: Uint8Array;
+  readonly contentType: string;
+  /** Opaque and never used again for its key. */
+  readonly etag: string;
+  readonly expireTime: number | undefined;
+  readonly updateTime: number;
+}
+
+/** What must be true of a key. */
+export type StatePrecondition =
+  | { readonly type: "etag"; readonly etag: string }
+  | { readonly type: "absent" }
+  | { readonly type: "exists" };
+
+/** One write or check. The runtime has validated it: keys, sizes, and that a key stands in one operation only. */
+export type StateOperation =
+  | {
+      readonly type: "set";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly contentType: string;
+      /** How long it lives, in whole ms; undefined: for ever. Only with feature TTL. */
+      readonly ttlMs: number | undefined;
+      readonly precondition: StatePrecondition | undefined;
+    }
+  | { readonly type: "delete"; readonly key: string; readonly precondition: StatePrecondition | undefined }
+  | { readonly type: "check"; readonly key: string; readonly precondition: StatePrecondition };
+
+/** What one operation did. */
+export type StateResult =
+  | { readonly type: "set"; readonly etag: string }
+  | { readonly type: "delete"; readonly existed: boolean }
+  | { readonly type: "check" };
+
+/** Makes a write safe to send again. */
+export interface StateRequestId {
+  readonly id: string;
+  /** A digest of the request: the same id with another digest is BAD_REQUEST. */
+  readonly fingerprint: string;
+}
+
+/** One thing a watch reports; `resumeToken` says where to go on after it. */
+export type StateChange =
+  | { readonly type: "item"; readonly item: StateItem; readonly resumeToken: string }
+  | { readonly type: "deleted"; readonly key: string; readonly expired: boolean; readonly resumeToken: string }
+  | { readonly type: "synced"; readonly resumeToken: string };
+
+/** What every call carries. */
+export interface StateCall {
+  /** The part of the store that the caller sees: every key is unique within it. At most 256 bytes of `[a-z0-9/_.-]`. */
+  readonly keyspace: string;
+  /** Aborts when the caller is gone or its deadline passed. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A state store. Every rule of `mecha.state.v1` that names no runtime is the store's to keep, and `@mecha/component/conformance`
+ * proves it. Failures are ComponentErrors: while the infrastructure is away COMPONENT_UNAVAILABLE (nothing was done) or OUTCOME_UNKNOWN (a
+ * write that may have been done).
+ */
+export interface StateStore {
+  readonly features: readonly StateFeature[];
+  /** What an answered write survives, as configured. */
+  readonly durability: Durability;
+
+  /** Reads one item, linearizably; undefined if it is absent or past its expiry. */
+  get(call: StateCall & { readonly key: string }): Awaitable<StateItem | undefined>;
+
+  /**
+   * Reads many items in one snapshot, in the order of `keys` (distinct, at most 1000), absent ones left out. More than `maxBytes` of values is
+   * TOO_LARGE, told without loading them all.
+   */
+  getMany(call: StateCall & { readonly keys: readonly string[]; readonly maxBytes: number }): Awaitable<StateItem[]>;
+
+  /**
+   * Does all operations or none, strictly serializable; answers when durable. One operation is a Set or a Delete; several need
+   * feature TRANSACT. A precondition that does not hold throws ETAG_MISMATCH, ALREADY_EXISTS or NOT_EXISTS with
+   * `metadata: { key, operation_index }` of the lowest failing operation.
+   */
+  write(
+    call: StateCall & {
+      readonly operations: readonly StateOperation[];
+      readonly requestId: StateRequestId | undefined;
+    },
+  ): Awaitable<StateResult[]>;
+
+  /**
+   * Lists items whose key begins with `prefix` and comes after `after`, in unsigned byte order of their UTF-8: at most `limit` of them and
+   * at most `maxBytes` of values (but one item at least). `more` says whether another may follow.
+   */
+  list(
+    call: StateCall & {
+      readonly prefix: string;
+      readonly after: string | undefined;
+      readonly limit: number;
+      readonly maxBytes: number;
+      readonly keysOnly: boolean;
+    },
+  ): Awaitable<{ readonly items: StateItem[]; readonly more: boolean }>;
+
+  /**
+   * Reports what is there (or what changed since `resumeToken`), then `synced`, then changes, in batches, until `signal` aborts; then it
+   * ends. A token too old throws RESUME_EXPIRED, a foreign one BAD_REQUEST. It buffers a bounded number of keys, not of changes: changes to one
+   * key coalesce. Needs feature WATCH.
+   */
+  watch(
+    call: StateCall & {
+      readonly target: { readonly key: string } | { readonly prefix: string };
+      readonly resumeToken: string | undefined;
+      readonly signal: AbortSignal;
+    },
+  ): AsyncIterable<readonly StateChange[]>;
+}

@@ -1,0 +1,153 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
+import type { ConnectError, ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
+
+/** Where a server listens: a TCP port or a Unix socket. */
+export type ListenOptions =
+  | {
+      /** The address to bind. Default `127.0.0.1`: nothing listens on a public address unless asked to. */
+      host?: string;
+      /** The TCP port, 0 to 65535. Default 0: any free one; `RpcServer.endpoint` tells which. */
+      port?: number;
+    }
+  | {
+      /** The path of a Unix socket. A stale socket (nobody answers) is replaced; a live one is `EADDRINUSE`. Created with mode 0600. */
+      path: string;
+    };
+
+/** What a request looks like before anything of its body was read. */
+export interface RequestHead {
+  /** The HTTP method: "POST". */
+  readonly method: string;
+  /** The request target as it was sent, with its query: "/mecha.state.v1.StateService/Get". */
+  readonly url: string;
+  /** Looks a header up by its lower-case name; repeated ones are joined with ", ". HTTP/2's `:authority` answers for `host`. */
+  header(name: string): string | undefined;
+  /** The peer's address, or undefined on a Unix socket. */
+  readonly remoteAddress: string | undefined;
+}
+
+/** Plain HTTP that is no RPC of a route: doors beside the contracts, such as `/healthz`. */
+export type FallbackHandler = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+/** Options of {@link serve}. */
+export interface ServeOptions {
+  /** The services, as for any Connect server: `(router) => router.service(StateService, impl)`. */
+  routes: (router: ConnectRouter) => void;
+  /** Where to listen. Default: a free port on 127.0.0.1. */
+  listen?: ListenOptions;
+  /** TLS; then HTTP/1.1 and HTTP/2 are told apart by ALPN. Default: cleartext, told apart by the connection's first bytes. */
+  tls?: ServerTlsOptions;
+  /** Interceptors around every RPC, outermost first. */
+  interceptors?: Interceptor[];
+  /**
+   * Decides about a request before its body is read, for RPCs and for plain HTTP alike. An error refuses it, encoded as the
+   * request's protocol wants it (plain HTTP: the Connect error JSON and its HTTP status).
+   */
+  guard?: (head: RequestHead) => ConnectError | undefined;
+  /** Values for handlers and interceptors, made per RPC. */
+  contextValues?: (head: RequestHead) => ContextValues;
+  /** Serves what is no RPC. Default: 404. */
+  fallback?: FallbackHandler;
+  /** Limits; each has a default. */
+  limits?: ServerLimits;
+  /** Compresses messages of at least this many bytes for callers that accept it. Default 1024; `Infinity` never does. */
+  compressMinBytes?: number;
+  /** How JSON messages are read and written. */
+  jsonOptions?: Partial<JsonReadOptions & JsonWriteOptions>;
+}
+
+/** The server's side of TLS, in PEM. */
+export interface ServerTlsOptions {
+  key: string | Uint8Array;
+  cert: string | Uint8Array;
+  /** Certificate authorities that client certificates are checked against. Default: the system's. */
+  ca?: string | Uint8Array;
+  /** Whether a client must present a certificate that `ca` vouches for. Default false. */
+  requestClientCert?: boolean;
+}
+
+/** Limits that protect a server; all have defaults. */
+export interface ServerLimits {
+  /** The largest message that is read, in bytes after decompression. Default 4 MiB + 64 KiB (a 4 MiB value and its envelope). */
+  readMaxBytes?: number;
+  /** The largest message that is written, in bytes. Default 64 MiB. */
+  writeMaxBytes?: number;
+  /** The longest deadline that a caller may ask for, in ms. Default: no limit. */
+  maxTimeoutMs?: number;
+  /** The largest set of request headers, in bytes. Default 16 KiB. */
+  maxHeaderBytes?: number;
+  /** How long a client may take to send its request's headers, in ms. Default 10 000. */
+  headersTimeoutMs?: number;
+  /** How long a client may take to send a unary request's body, in ms. Default 30 000. */
+  bodyTimeoutMs?: number;
+  /** Concurrent connections. Default 10 000. */
+  maxConnections?: number;
+  /** Concurrent HTTP/2 streams a connection. Default 256. */
+  maxStreamsPerConnection?: number;
+}
+
+/** A server that listens. */
+export interface RpcServer {
+  /** Where clients reach it: `http://127.0.0.1:3600`, `https://…` or `unix:/path`. */
+  readonly endpoint: string;
+  /**
+   * Stops accepting, closes idle connections, sends GOAWAY, waits for what is in flight, and cancels what is left at the deadline.
+   *
+   * @param options.deadlineMs how long to wait, in ms. Default 30 000.
+   */
+  close(options?: { deadlineMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Options of {@link createTransport}. */
+export interface TransportOptions {
+  /** `http://host:port`, `https://host:port` or `unix:/path`. */
+  endpoint: string;
+  /** The protocol spoken. Default "connect". Bidirectional streams always go over HTTP/2. */
+  protocol?: "connect" | "grpc" | "grpc-web";
+  /** The HTTP version of unary calls. Default: "1.1" for connect and grpc-web, "2" for grpc. */
+  httpVersion?: "1.1" | "2";
+  /** The client's side of TLS, in PEM. */
+  tls?: {
+    ca?: string | Uint8Array;
+    key?: string | Uint8Array;
+    cert?: string | Uint8Array;
+    /** The name to check the server's certificate against. Default: the endpoint's host. */
+    serverName?: string;
+  };
+  /** Interceptors around every call, outermost first. */
+  interceptors?: Interceptor[];
+  /** JSON instead of binary messages. Default false. */
+  useJson?: boolean;
+  /** Sends calls without side effects as GET, so that caches may answer. Connect only. Default false. */
+  useHttpGet?: boolean;
+  /** The deadline of calls that set none, in ms. Default: none. */
+  defaultTimeoutMs?: number;
+  /** The largest message that is read, in bytes. Default 64 MiB. */
+  readMaxBytes?: number;
+  /** The largest message that is written, in bytes. Default 64 MiB. */
+  writeMaxBytes?: number;
+  /** Compresses messages of at least this many bytes with gzip. Default `Infinity`: never (the runtime is on the same host). */
+  compressMinBytes?: number;
+  /** Concurrent HTTP/1.1 connections. Default 64. */
+  maxConnections?: number;
+  /** Calls that may wait for a connection; one more is RESOURCE_EXHAUSTED. Default 10 000. */
+  maxQueuedCalls?: number;
+}
+
+/** Options of {@link createInProcessTransport}. */
+export interface InProcessTransportOptions {
+  /** Interceptors on the server's side, as in {@link ServeOptions.interceptors}. */
+  serverInterceptors?: Interceptor[];
+  /** Interceptors on the client's side. */
+  interceptors?: Interceptor[];
+  /** Values for handlers and interceptors, made per RPC. */
+  contextValues?: () => ContextValues;
+  /** The deadline of calls that set none, in ms. Default: none. */
+  defaultTimeoutMs?: number;
+}
