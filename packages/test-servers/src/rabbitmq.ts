@@ -40,7 +40,7 @@ export async function startRabbitmq(): Promise<TestServer> {
     isReady: (port) => answers(port, wrongHeader, "AMQP"),
     async afterStop(_port, folder) {
       // The start script forks the Erlang machine; killing the script alone would leave it, and its port mapper, behind.
-      while (await killed(join(folder, "mnesia"))) await delay(20);
+      while (await killed(`-home ${folder}`)) await delay(20);
       await run("epmd", ["-port", String(mapperPort), "-kill"], { env: { ...process.env, ...mapper } }).catch(
         () => undefined,
       );
@@ -50,7 +50,7 @@ export async function startRabbitmq(): Promise<TestServer> {
 
 /** Kills every process whose command names `text`; false once there is none. */
 async function killed(text: string): Promise<boolean> {
-  return run("pkill", ["-KILL", "-f", text]).then(
+  return run("pkill", ["-KILL", "-f", "--", text]).then(
     () => true,
     () => false,
   );
