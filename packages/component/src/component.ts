@@ -1,12 +1,27 @@
 import type { ZodType } from "zod";
 import type { Clock } from "./clock.js";
+import type { Durability } from "./durability.js";
 import type { SecretStore } from "./secret/interface.js";
+import type { StateFeature } from "./state/features.js";
 import type { StateStore } from "./state/interface.js";
 
 /** What a component serves: one entry per block, over one shared connection. Adding a block adds a line here. */
 export interface Blocks {
   state?: StateStore;
   secret?: SecretStore;
+}
+
+/**
+ * What a type of component can serve, known before one is started: `mecha check` judges resources by it (`blocks`, `requires`, two
+ * defaults), and the docs are made of it. What a running component reports is within what is declared here.
+ */
+export interface Serves {
+  state?: {
+    features: readonly StateFeature[];
+    /** Every durability that a configuration can bring, with the words that say when: `{ HOST: "always" }`. */
+    durability: Readonly<Partial<Record<Durability, string>>>;
+  };
+  secret?: Record<string, never>;
 }
 
 /** A structured log of one component; fields never hold a secret. */
@@ -48,6 +63,8 @@ export interface ComponentDefinition<Config = unknown> {
   readonly description: string;
   /** The shape of `spec.config`. Every field has `.describe(…)`: purpose, unit, default, limit; the docs are made of it. */
   readonly config: ZodType<Config>;
+  /** The blocks that it can serve, and how well. */
+  readonly serves?: Serves;
   /**
    * How a changed configuration replaces a running component: "beside" (default) starts the new one first; "stop-first" is for what
    * holds something exclusive.

@@ -1,7 +1,7 @@
 export { z } from "zod";
 export type { Clock } from "./clock.js";
 export { systemClock } from "./clock.js";
-export type { Blocks, Component, ComponentContext, ComponentDefinition, Logger } from "./component.js";
+export type { Blocks, Component, ComponentContext, ComponentDefinition, Logger, Serves } from "./component.js";
 export { defineComponent } from "./component.js";
 export type { Durability } from "./durability.js";
 export type { Reason } from "./errors.js";
