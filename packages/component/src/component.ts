@@ -61,8 +61,6 @@ export interface ComponentDefinition<Config = unknown> {
   readonly type: string;
   /** One line for `mecha schema`, the docs and error messages. */
   readonly description: string;
-  /** What it can serve, told without starting it: so defaults are checked before anything runs, and the docs' table cannot drift. */
-  readonly blocks: readonly (keyof Blocks)[];
   /** The shape of `spec.config`. Every field has `.describe(…)`: purpose, unit, default, limit; the docs are made of it. */
   readonly config: ZodType<Config>;
   /** The blocks that it can serve, and how well. */
