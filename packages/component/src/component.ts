@@ -64,7 +64,7 @@ export interface ComponentDefinition<Config = unknown> {
   /** The shape of `spec.config`. Every field has `.describe(…)`: purpose, unit, default, limit; the docs are made of it. */
   readonly config: ZodType<Config>;
   /** The blocks that it can serve, and how well. */
-  readonly serves?: Serves;
+  readonly serves: Serves;
   /**
    * How a changed configuration replaces a running component: "beside" (default) starts the new one first; "stop-first" is for what
    * holds something exclusive.
