@@ -1,4 +1,5 @@
-export { createInProcessTransport } from "./in-process.js";
+export { createTransport, type RpcTransport } from "./client/transport.js";
+export { createInProcessTransport } from "./in-process/transport.js";
 export type {
   FallbackHandler,
   InProcessTransportOptions,
@@ -10,5 +11,4 @@ export type {
   ServerTlsOptions,
   TransportOptions,
 } from "./options.js";
-export { serve } from "./serve.js";
-export { createTransport } from "./transport.js";
+export { serve } from "./server/serve.js";

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import type { ConnectError, ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
 
@@ -28,11 +27,11 @@ export interface RequestHead {
   readonly remoteAddress: string | undefined;
 }
 
-/** Plain HTTP that is no RPC of a route: doors beside the contracts, such as `/healthz`. */
-export type FallbackHandler = (
-  request: IncomingMessage | Http2ServerRequest,
-  response: ServerResponse | Http2ServerResponse,
-) => void;
+/**
+ * Plain HTTP that is no RPC of a route: doors beside the contracts, such as `/healthz`. Over HTTP/2 it gets Node's compatible
+ * `Http2ServerRequest` and `Http2ServerResponse`.
+ */
+export type FallbackHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Options of {@link serve}. */
 export interface ServeOptions {
@@ -85,10 +84,14 @@ export interface ServerLimits {
   headersTimeoutMs?: number;
   /** How long a client may take to send a unary request's body, in ms. Default 30 000. */
   bodyTimeoutMs?: number;
+  /** How long a client may read nothing of what was written to it, in ms. Default 30 000. */
+  writeTimeoutMs?: number;
   /** Concurrent connections. Default 10 000. */
   maxConnections?: number;
   /** Concurrent HTTP/2 streams a connection. Default 256. */
   maxStreamsPerConnection?: number;
+  /** HTTP/2 streams that a client may reset a second, on average over ten; one more closes its connection (CVE-2023-44487). Default 1000. */
+  maxResetsPerSecond?: number;
 }
 
 /** A server that listens. */

@@ -1,0 +1,113 @@
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import * as net from "node:net";
+import * as tls from "node:tls";
+import type { ServerTlsOptions } from "../options.js";
+import type { Limits } from "./limits.js";
+import { sniff } from "./sniff.js";
+
+/** The one port: a listener that gives each connection to the HTTP server of its version. */
+export interface Listener {
+  readonly server: net.Server | tls.Server;
+  readonly h1: http.Server;
+  readonly h2: http2.Http2Server;
+  /** Refuses new connections, closes idle ones and tells the others to finish. */
+  stopAccepting(): void;
+  /** Ends what is still open. */
+  destroy(): void;
+  /** Resolves when no connection is left. */
+  readonly closed: Promise<void>;
+}
+
+/** Makes the listener; nothing listens yet. */
+export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | undefined): Listener {
+  const h1 = http.createServer({
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    // A unary body's timeout is ours (a long upload stream is legitimate).
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(1000, Math.ceil(limits.headersTimeoutMs / 4)),
+    keepAliveTimeout: 65_000,
+    noDelay: true,
+  });
+  const h2 = http2.createServer({
+    settings: {
+      maxConcurrentStreams: limits.maxStreamsPerConnection,
+      maxHeaderListSize: limits.maxHeaderBytes,
+      initialWindowSize: 1024 * 1024,
+      enablePush: false,
+    },
+  });
+  const sockets = new Set<net.Socket>();
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const undecided = new Set<net.Socket>();
+
+  h2.on("session", (session) => {
+    session.setLocalWindowSize(8 * 1024 * 1024);
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+
+  const accept = (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    if (socket instanceof tls.TLSSocket) {
+      (socket.alpnProtocol === "h2" ? h2 : h1).emit("connection", socket);
+      return;
+    }
+    undecided.add(socket);
+    socket.once("close", () => undecided.delete(socket));
+    sniff(socket, limits.headersTimeoutMs, (isHttp2) => {
+      undecided.delete(socket);
+      (isHttp2 ? h2 : h1).emit("connection", socket);
+    });
+  };
+
+  const server = tlsOptions ? createTlsServer(tlsOptions, limits, accept) : net.createServer({ noDelay: true }, accept);
+  server.maxConnections = limits.maxConnections;
+  // The HTTP/1.1 server never listens itself; without this its timeouts and closeIdleConnections() do nothing.
+  server.once("listening", () => h1.emit("listening"));
+
+  const closed = new Promise<void>((resolve) => server.once("close", resolve));
+  return {
+    server,
+    h1,
+    h2,
+    closed,
+    stopAccepting() {
+      server.close();
+      for (const socket of undecided) socket.destroy();
+      h1.closeIdleConnections();
+      for (const session of sessions) session.close();
+    },
+    destroy() {
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+      h1.close();
+    },
+  };
+}
+
+function createTlsServer(options: ServerTlsOptions, limits: Limits, accept: (socket: net.Socket) => void): tls.Server {
+  const server = tls.createServer({
+    key: toPem(options.key),
+    cert: toPem(options.cert),
+    ...(options.ca === undefined ? {} : { ca: toPem(options.ca) }),
+    requestCert: options.requestClientCert ?? false,
+    rejectUnauthorized: options.requestClientCert ?? false,
+    ALPNProtocols: ["h2", "http/1.1"],
+    handshakeTimeout: limits.headersTimeoutMs,
+    minVersion: "TLSv1.2",
+  });
+  server.on("secureConnection", (socket) => {
+    socket.setNoDelay(true);
+    accept(socket);
+  });
+  // A failed handshake is the client's; its socket is already destroyed.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  return server;
+}
+
+function toPem(pem: string | Uint8Array): string | Buffer {
+  return typeof pem === "string" ? pem : Buffer.from(pem);
+}

@@ -1,0 +1,39 @@
+import type { Socket } from "node:net";
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/**
+ * Tells HTTP/2 from HTTP/1.1 by a connection's first bytes, and puts them back. No method begins with "PRI", so three bytes decide.
+ *
+ * A connection that says nothing within the timeout is destroyed.
+ */
+export function sniff(socket: Socket, timeoutMs: number, decided: (http2: boolean) => void): void {
+  let seen: Buffer | undefined;
+  const onReadable = () => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    seen = seen === undefined ? chunk : Buffer.concat([seen, chunk]);
+    const length = Math.min(seen.length, 3);
+    const matches = seen.compare(preface, 0, length, 0, length) === 0;
+    if (matches && length < 3) return;
+    stop();
+    socket.unshift(seen);
+    decided(matches);
+  };
+  const onGone = () => {
+    stop();
+    socket.destroy();
+  };
+  const timer = setTimeout(onGone, timeoutMs);
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off("readable", onReadable);
+    socket.off("error", onGone);
+    socket.off("end", onGone);
+    socket.off("close", stop);
+  };
+  socket.on("readable", onReadable);
+  socket.on("error", onGone);
+  socket.on("end", onGone);
+  socket.on("close", stop);
+}
