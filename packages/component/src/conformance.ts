@@ -1,1 +1,3 @@
-export {};
+export { createManualClock, type ManualClock } from "./manual-clock.js";
+export { startComponent } from "./start-component.js";
+export * from "./state/conformance.js";

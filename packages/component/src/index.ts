@@ -9,3 +9,4 @@ export { ComponentError, reasons } from "./errors.js";
 export type { SecretStore } from "./secret/interface.js";
 export * from "./state/features.js";
 export type * from "./state/interface.js";
+export { type ResumeTokens, resumeTokens } from "./state/resume-tokens.js";

@@ -59,7 +59,10 @@ export type StateChange =
 export interface StateCall {
   /** The part of the store that the caller sees: every key is unique within it. At most 256 bytes of `[a-z0-9/_.-]`. */
   readonly keyspace: string;
-  /** Aborts when the caller is gone or its deadline passed. */
+  /**
+   * Aborts when the caller is gone or its deadline passed. A call that finds it aborted does nothing and rejects with its reason; one that is
+   * under way settles soon: with an answer, with that reason, or, for a write that may have been done, OUTCOME_UNKNOWN.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -109,9 +112,12 @@ export interface StateStore {
   ): Awaitable<{ readonly items: StateItem[]; readonly more: boolean }>;
 
   /**
-   * Reports what is there (or what changed since `resumeToken`), then `synced`, then changes, in batches, until `signal` aborts; then it
-   * ends. A token too old throws RESUME_EXPIRED, a foreign one BAD_REQUEST. It buffers a bounded number of keys, not of changes: changes to one
-   * key coalesce. Needs feature WATCH.
+   * Reports what is there (or what changed since `resumeToken`), then `synced`, then changes, in batches, until `signal` aborts or the component
+   * closes; then it ends, without an error. A token too old throws RESUME_EXPIRED, one that this store did not give for this keyspace and
+   * target BAD_REQUEST (see `resumeTokens`). It buffers a bounded number of keys, not of changes: changes to one key coalesce.
+   *
+   * Every token is good to go on from, those of what was there too: what was reported before it and changed or was deleted since is
+   * reported again. Needs feature WATCH.
    */
   watch(
     call: StateCall & {

@@ -1,0 +1,24 @@
+import { systemClock } from "./clock.js";
+import type { Component, ComponentContext, ComponentDefinition, Logger } from "./component.js";
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * Starts a component as the runtime does, but without one: `config` is validated by the definition's schema, and what `context` leaves
+ * out is the machine's clock, a logger that says nothing and the working directory. For tests of components.
+ */
+export async function startComponent<Config>(
+  definition: ComponentDefinition<Config>,
+  config: unknown,
+  context: Partial<ComponentContext> = {},
+): Promise<Component> {
+  return definition.create(definition.config.parse(config), {
+    name: definition.type,
+    dataDir: process.cwd(),
+    baseDir: process.cwd(),
+    clock: systemClock,
+    logger: silent,
+    signal: new AbortController().signal,
+    ...context,
+  });
+}
