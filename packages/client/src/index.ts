@@ -1,1 +1,16 @@
-export {};
+export { type CallOptions, type HeadersLike, toRpcOptions } from "./call.js";
+export { type Codec, codecOf, type EncodedValue, plainCodec } from "./codec.js";
+export { connectRuntime, type RuntimeConnection } from "./connect-runtime.js";
+export { type Duration, toMilliseconds } from "./duration.js";
+export {
+  abortError,
+  badRequest,
+  type ErrorCode,
+  MechaError,
+  type MechaErrorOptions,
+  type Violation,
+} from "./errors.js";
+export type { ClientOptions } from "./options.js";
+export { createRequestId } from "./request-id.js";
+export { backoffMs, type RetryOptions, type RetryPolicy, sleep } from "./retry.js";
+export type { Storable, ValueInput, ValueOutput, ValueSchema } from "./schema.js";
