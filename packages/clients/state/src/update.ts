@@ -1,7 +1,6 @@
 import { backoffMs, createRequestId, MechaError, sleep } from "@mecha/client";
-import type { StateCollection } from "./collection.js";
 import type { StateItem } from "./item.js";
-import type { Expiry, StateCallOptions } from "./options.js";
+import type { Expiry, SetOptions, StateCallOptions } from "./options.js";
 
 /** How to update. */
 export type UpdateOptions = StateCallOptions & Expiry;
@@ -12,6 +11,12 @@ export interface Updated<T> {
   readonly etag: string;
 }
 
+/** What an update reads and writes with. */
+interface Items<In, Out> {
+  get(key: string, options: StateCallOptions): Promise<StateItem<Out> | undefined>;
+  set(key: string, value: In, options: SetOptions): Promise<{ readonly etag: string }>;
+}
+
 /** Whoever lost a race reads again soon, at a random moment, so that many writers of one key do not collide forever. */
 const contention = { maxAttempts: Number.POSITIVE_INFINITY, initialDelayMs: 2, maxDelayMs: 250 };
 
@@ -20,7 +25,7 @@ const contention = { maxAttempts: Number.POSITIVE_INFINITY, initialDelayMs: 2, m
  * happens exactly once, whatever happens to the connection.
  */
 export async function update<In, Out>(
-  collection: StateCollection<In, Out>,
+  items: Items<In, Out>,
   key: string,
   change: (value: Out | undefined, item: StateItem<Out> | undefined) => In | Promise<In>,
   options: UpdateOptions,
@@ -31,10 +36,10 @@ export async function update<In, Out>(
   const deadline = performance.now() + timeoutMs;
   const leftMs = () => Math.max(1, deadline - performance.now());
   for (let attempt = 1; ; attempt++) {
-    const item = await collection.get(key, { ...call, timeoutMs: leftMs() });
+    const item = await items.get(key, { ...call, timeoutMs: leftMs() });
     const value = await change(item?.value, item);
     try {
-      const { etag } = await collection.set(key, value, {
+      const { etag } = await items.set(key, value, {
         ...call,
         ...expiry,
         ...(item === undefined ? { ifAbsent: true } : { ifMatch: item.etag }),
