@@ -9,12 +9,12 @@ import { Code, ConnectError } from "@connectrpc/connect";
  * - `undefined`: no trouble with the connection.
  */
 export function connectionTrouble(error: unknown): "before" | "during" | undefined {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
-    if (isSystemError(cause)) return cause.syscall === "connect" || neverSent.has(cause.code) ? "before" : "during";
-    // What `fetch` throws for anything that happens to its connection; it does not tell what.
-    if (cause instanceof TypeError && cause !== error) return "during";
-  }
-  // A proxy that has no runtime behind it, or a connection that was refused a stream.
+  const causes = causesOf(error);
+  const system = causes.find(isSystemError);
+  if (system !== undefined) return system.syscall === "connect" || neverSent.has(system.code) ? "before" : "during";
+  // What `fetch` throws for anything that happens to its connection; a browser does not tell what.
+  if (causes.some((cause) => cause instanceof TypeError)) return "during";
+  // A proxy that has no runtime behind it, or a connection that refused the stream.
   return error instanceof ConnectError && error.code === Code.Unavailable ? "during" : undefined;
 }
 
@@ -23,9 +23,17 @@ const neverSent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EA
 
 /** An error of Node's network modules: `code` is `ECONNRESET`, `ERR_HTTP2_…`, `ERR_STREAM_…` and the like. */
 function isSystemError(error: Error): error is Error & { code: string; syscall?: unknown } {
-  return (
-    "code" in error &&
-    typeof error.code === "string" &&
-    /^(E[A-Z]+|ERR_(HTTP2|STREAM|SOCKET)_[A-Z_0-9]+)$/.test(error.code)
-  );
+  const pattern = /^(E[A-Z]+|EAI_[A-Z]+|ERR_(HTTP2|STREAM|SOCKET)_[A-Z_0-9]+)$/;
+  return "code" in error && typeof error.code === "string" && pattern.test(error.code);
+}
+
+/** What caused an error, and what caused that; ends with a cause that causes itself. */
+function causesOf(error: unknown): Error[] {
+  const causes: Error[] = [];
+  let cause: unknown = error instanceof Error ? error.cause : undefined;
+  while (cause instanceof Error && !causes.includes(cause)) {
+    causes.push(cause);
+    cause = cause.cause;
+  }
+  return causes;
 }

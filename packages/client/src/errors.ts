@@ -108,6 +108,11 @@ export function badRequest(field: string, description: string, cause?: unknown):
   });
 }
 
+/** What a call throws when something is wrong with the connection rather than with the call. */
+export function runtimeUnavailable(message: string, cause?: unknown): MechaError {
+  return new MechaError(message, { code: "unavailable", reason: "RUNTIME_UNAVAILABLE", cause });
+}
+
 /** What a call throws when the caller's signal ended it, whatever the reason the caller gave. */
 export function abortError(signal: AbortSignal | undefined): MechaError {
   const cause: unknown = signal?.reason;
@@ -119,11 +124,7 @@ export function abortError(signal: AbortSignal | undefined): MechaError {
 function fromConnectError(error: ConnectError): MechaError {
   const [info] = error.findDetails(ErrorInfoSchema);
   if (info === undefined && connectionTrouble(error) !== undefined) {
-    return new MechaError(`the runtime cannot be reached: ${error.rawMessage}; is it running?`, {
-      code: "unavailable",
-      reason: "RUNTIME_UNAVAILABLE",
-      cause: error,
-    });
+    return runtimeUnavailable(`the runtime cannot be reached: ${error.rawMessage}; is it running?`, error);
   }
   const code = toErrorCode(error.code);
   const [retry] = error.findDetails(RetryInfoSchema);

@@ -8,6 +8,7 @@ export {
   type ErrorCode,
   MechaError,
   type MechaErrorOptions,
+  runtimeUnavailable,
   type Violation,
 } from "./errors.js";
 export type { ClientOptions } from "./options.js";

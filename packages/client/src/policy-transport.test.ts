@@ -196,6 +196,15 @@ it("sends a read again whose connection was lost", async () => {
   expect(broken.attempts()).toBe(2);
 });
 
+it('takes "canceled" for a lost connection when the caller did not cancel: HTTP/2 calls it so', async () => {
+  const cut = new ConnectError("http/2 stream closed with error code CANCEL (0x8)", Code.Canceled);
+  const failure = { reason: "RUNTIME_UNAVAILABLE", cause: cut };
+  const { rpc } = brokenTransport(cut);
+  await expect(rpc.set({ key: "a" })).rejects.toMatchObject({ reason: "OUTCOME_UNKNOWN", cause: cut });
+  await expect(rpc.get({ key: "a" })).rejects.toMatchObject(failure);
+  await expect(rpc.watch({})[Symbol.asyncIterator]().next()).rejects.toMatchObject(failure);
+});
+
 it("says that the runtime is unavailable when it never came", async () => {
   const broken = brokenTransport(refused);
   await expect(broken.rpc.get({ key: "a" })).rejects.toMatchObject({

@@ -3,7 +3,7 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { StreamResponse, Transport } from "@connectrpc/connect";
 import { checkTimeoutMs, type HeadersLike } from "./call.js";
 import { connectionTrouble } from "./connection-trouble.js";
-import { MechaError } from "./errors.js";
+import { MechaError, runtimeUnavailable } from "./errors.js";
 import { createRequestId } from "./request-id.js";
 import { backoffMs, type RetryPolicy, realWaiting, type Waiting } from "./retry.js";
 
@@ -38,7 +38,7 @@ export function policyTransport(transport: Transport, policies: Policies, waitin
         try {
           return await transport.unary(method, signal, leftMs, headers, request, contextValues);
         } catch (cause) {
-          const error = toCallError(cause, isRepeatable(method, request));
+          const error = toCallError(cause, signal, isRepeatable(method, request));
           if (attempt >= policies.retry.maxAttempts || !mayRetry(error, method, request)) throw error;
           const delayMs = backoffMs(policies.retry, attempt, error, waiting.random);
           // A wait that outlasts the deadline would only hide what is wrong behind DEADLINE_EXCEEDED.
@@ -51,24 +51,30 @@ export function policyTransport(transport: Transport, policies: Policies, waitin
     async stream(method, signal, timeoutMs, header, input, contextValues) {
       const limitMs = timeoutMs === undefined ? undefined : checkTimeoutMs(timeoutMs);
       try {
-        return withMechaErrors(
-          await transport.stream(method, signal, limitMs, withToken(header), input, contextValues),
-        );
+        const response = await transport.stream(method, signal, limitMs, withToken(header), input, contextValues);
+        return withMechaErrors(response, signal);
       } catch (error) {
-        throw MechaError.from(error);
+        throw toMechaError(error, signal);
       }
     },
   };
 }
 
-/** A write whose connection was lost may have been done, and the error must say so, not "unavailable". */
-function toCallError(cause: unknown, repeatable: boolean): MechaError {
-  const error = MechaError.from(cause);
-  if (repeatable || error.reason !== "RUNTIME_UNAVAILABLE" || connectionTrouble(cause) !== "during") return error;
+/** A failed call's error. A write whose connection was lost may have been done, and its error must say so, not "unavailable". */
+function toCallError(cause: unknown, signal: AbortSignal | undefined, repeatable: boolean): MechaError {
+  const error = toMechaError(cause, signal);
+  if (repeatable || error.reason !== "RUNTIME_UNAVAILABLE" || connectionTrouble(cause) === "before") return error;
   return new MechaError(
     "the connection to the runtime was lost: the write may or may not have been done; read before writing again, or give writes a requestId",
     { code: "unknown", reason: "OUTCOME_UNKNOWN", cause },
   );
+}
+
+/** A transport's error. One that is "canceled" though its caller did not cancel comes from a connection that was cut: HTTP/2 calls it so. */
+function toMechaError(cause: unknown, signal: AbortSignal | undefined): MechaError {
+  const error = MechaError.from(cause);
+  if (error.code !== "canceled" || signal?.aborted) return error;
+  return runtimeUnavailable("the connection to the runtime was lost", cause);
 }
 
 /** Whether sending the call again may do good and cannot do harm. */
@@ -101,6 +107,7 @@ function withRequestId<I extends DescMessage>(method: DescMethod, input: Message
 
 function withMechaErrors<I extends DescMessage, O extends DescMessage>(
   response: StreamResponse<I, O>,
+  signal: AbortSignal | undefined,
 ): StreamResponse<I, O> {
   const { message } = response;
   return {
@@ -110,7 +117,7 @@ function withMechaErrors<I extends DescMessage, O extends DescMessage>(
         try {
           yield* message;
         } catch (error) {
-          throw MechaError.from(error);
+          throw toMechaError(error, signal);
         }
       },
     },

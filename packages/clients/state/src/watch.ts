@@ -1,5 +1,5 @@
 import type { WatchResponse } from "@mecha/api/state";
-import { abortError, backoffMs, MechaError, sleep } from "@mecha/client";
+import { abortError, backoffMs, MechaError, runtimeUnavailable, sleep } from "@mecha/client";
 import type { StateItem } from "./item.js";
 import type { StateCallOptions } from "./options.js";
 import { decodeItem, type Scope } from "./scope.js";
@@ -89,7 +89,7 @@ async function* watch<Out>(
           ({ resumeToken } = response);
           if (change !== undefined) yield change;
         }
-        failure = new MechaError("the runtime ended the watch", { code: "unavailable", reason: "RUNTIME_UNAVAILABLE" });
+        failure = runtimeUnavailable("the runtime ended the watch");
       } catch (error) {
         failure = MechaError.from(error);
       }
