@@ -1,6 +1,8 @@
 import type { ZodType } from "zod";
 import type { Clock } from "./clock.js";
 import type { Durability } from "./durability.js";
+import type { PubSubFeature } from "./pubsub/features.js";
+import type { PubSub } from "./pubsub/interface.js";
 import type { SecretStore } from "./secret/interface.js";
 import type { StateFeature } from "./state/features.js";
 import type { StateStore } from "./state/interface.js";
@@ -8,6 +10,7 @@ import type { StateStore } from "./state/interface.js";
 /** What a component serves: one entry per block, over one shared connection. Adding a block adds a line here. */
 export interface Blocks {
   state?: StateStore;
+  pubsub?: PubSub;
   secret?: SecretStore;
 }
 
@@ -19,6 +22,10 @@ export interface Serves {
   state?: {
     features: readonly StateFeature[];
     /** Every durability that a configuration can bring, with the words that say when: `{ HOST: "always" }`. */
+    durability: Readonly<Partial<Record<Durability, string>>>;
+  };
+  pubsub?: {
+    features: readonly PubSubFeature[];
     durability: Readonly<Partial<Record<Durability, string>>>;
   };
   secret?: Record<string, never>;

@@ -21,6 +21,8 @@ export const reasons = {
   COMPONENT_REPLACED: "unavailable",
   OUTCOME_UNKNOWN: "unknown",
   RESUME_EXPIRED: "out_of_range",
+  GROUP_MISMATCH: "failed_precondition",
+  EARLIER_FAILED: "aborted",
   DEADLINE_EXCEEDED: "deadline_exceeded",
   CANCELED: "canceled",
 } as const;

@@ -1,20 +1,25 @@
 import { defineComponent } from "@mecha/component";
 import { config } from "./config.js";
+import { createMemoryPubSub, features as pubsubFeatures } from "./pubsub.js";
 import { createMemoryStore, durability, features } from "./state.js";
 
-/** State in the memory of the runtime's process: gone when it ends, and as fast as it gets. */
+const always = { [durability]: "always: what is stored ends with the process" };
+
+/** State and events in the memory of the runtime's process: gone when it ends, and as fast as it gets. */
 export const memory = defineComponent({
   type: "memory",
-  description: "State that lives as long as the process, for tests and caches.",
+  description: "State and events that live as long as the process, for tests and caches.",
   config,
-  serves: { state: { features, durability: { [durability]: "always: what is stored ends with the process" } } },
+  serves: { state: { features, durability: always }, pubsub: { features: pubsubFeatures, durability: always } },
   async create(config, context) {
     const state = createMemoryStore(config, context.clock);
+    const pubsub = createMemoryPubSub(config, context.clock);
     return {
-      blocks: { state },
+      blocks: { state, pubsub },
       async health() {},
       async close() {
         state.close();
+        pubsub.close();
       },
     };
   },

@@ -29,6 +29,6 @@ export interface StateHarness {
 export interface ConformanceCase {
   readonly name: string;
   /** The feature that it proves; none: the core. */
-  readonly feature?: StateFeature;
+  readonly feature?: string;
   run(): Promise<void>;
 }
