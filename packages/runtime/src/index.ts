@@ -1,1 +1,7 @@
-export {};
+export { type CheckOptions, type CheckResult, checkResources } from "./config/check.js";
+export type { ResourceObject } from "./config/documents.js";
+export { ConfigurationError, formatProblem, type Problem } from "./config/problem.js";
+export { resourceJsonSchema } from "./config/schema.js";
+export type { RuntimeOptions } from "./options.js";
+export { createRuntime, type Runtime } from "./runtime.js";
+export { logLevels, type RuntimeLogger } from "./telemetry/logger.js";

@@ -1,0 +1,32 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { ComponentRegistry } from "../components/registry.js";
+import type { HttpRequest, HttpResponse } from "../server/http.js";
+import type { Observer } from "../telemetry/observe.js";
+
+/** What the runtime has for a block. */
+export interface BlockContext {
+  readonly registry: ComponentRegistry;
+  readonly observer: Observer;
+}
+
+/** A running block: its service, and its plain-HTTP doors if it has any. */
+export interface RunningBlock {
+  /** Registers the service. */
+  routes(router: ConnectRouter): void;
+  /** Its plain HTTP. */
+  readonly door?: Door;
+}
+
+/** Plain HTTP beside the contracts. */
+export interface Door {
+  /** "/state/": every path that begins so; "/healthz", without the slash: this very path. */
+  readonly prefix: string;
+  handle(request: HttpRequest, response: HttpResponse): Promise<void>;
+}
+
+/** A building block, as the runtime serves it. */
+export interface Block {
+  readonly service: DescService;
+  start(context: BlockContext): RunningBlock;
+}

@@ -1,0 +1,59 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ComponentSchema,
+  Durability,
+  type GetInfoResponse,
+  GetInfoResponseSchema,
+  Health,
+} from "@mecha/api/runtime";
+import packageJson from "../../../package.json" with { type: "json" };
+import type { LiveComponent } from "../../components/live.js";
+import type { ComponentRegistry } from "../../components/registry.js";
+import { durabilityOf, featuresOf } from "../../components/start.js";
+
+/** What of a runtime does not change while it runs. */
+export interface Identity {
+  readonly namespace: string;
+  readonly appId: string;
+  /** Ms since the Unix epoch. */
+  readonly startTime: number;
+}
+
+/** The version of this package. */
+export const version: string = packageJson.version;
+
+/** Describes the runtime. */
+export function describeRuntime(
+  { namespace, appId, startTime }: Identity,
+  registry: ComponentRegistry,
+): GetInfoResponse {
+  return create(GetInfoResponseSchema, {
+    version,
+    namespace,
+    appId,
+    startTime: timestampFromMs(startTime),
+    processId: BigInt(process.pid),
+    components: [...registry.list()].sort(byName).map(describeComponent),
+  });
+}
+
+function describeComponent({ plan, component, health }: LiveComponent): MessageInitShape<typeof ComponentSchema> {
+  return {
+    name: plan.name,
+    type: plan.definition.type,
+    implicit: plan.implicit,
+    health: health.healthy ? Health.HEALTHY : Health.UNHEALTHY,
+    lastError: health.healthy ? "" : health.lastError,
+    blocks: plan.blocks.map((name) => ({
+      name,
+      features: [...featuresOf(component, name)],
+      durability: Durability[durabilityOf(component, name) ?? "UNSPECIFIED"],
+      default: plan.defaults.includes(name),
+    })),
+  };
+}
+
+function byName(a: LiveComponent, b: LiveComponent): number {
+  return a.plan.name < b.plan.name ? -1 : 1;
+}

@@ -1,0 +1,47 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { RuntimeService } from "@mecha/api/runtime";
+import { ComponentError } from "@mecha/component";
+import type { ComponentRegistry } from "../../components/registry.js";
+import type { ResourceStatus } from "../../config/status.js";
+import { describeRuntime, type Identity } from "./info.js";
+
+const defaultPageSize = 100;
+const maxPageSize = 1000;
+
+/** `mecha.runtime.v1.RuntimeService`: what the runtime is, and what it was configured with. */
+export function createRuntimeService(
+  identity: Identity,
+  registry: ComponentRegistry,
+  listResources: () => readonly ResourceStatus[],
+) {
+  return {
+    getInfo: () => describeRuntime(identity, registry),
+    listResources({ pageSize, pageToken }) {
+      if (pageSize < 0 || pageSize > maxPageSize)
+        throw badField("page_size", `is ${pageSize}; 1 to ${maxPageSize} are allowed`);
+      const all = [...listResources()].sort((a, b) => (positionOf(a) < positionOf(b) ? -1 : 1));
+      // The token is the last resource told: what comes and goes between pages shifts nothing.
+      const after = pageToken === "" ? "" : decode(pageToken);
+      const rest = all.filter((resource) => positionOf(resource) > after);
+      const resources = rest.slice(0, pageSize || defaultPageSize);
+      const last = resources.at(-1);
+      const more = last !== undefined && resources.length < rest.length;
+      return { resources, nextPageToken: more ? Buffer.from(positionOf(last)).toString("base64url") : "" };
+    },
+  } satisfies ServiceImpl<typeof RuntimeService>;
+}
+
+/** Where a resource stands in the list: by kind and name. No kind or name has a space. */
+function positionOf({ kind, name }: ResourceStatus): string {
+  return `${kind} ${name}`;
+}
+
+function decode(token: string): string {
+  const position = Buffer.from(token, "base64url").toString();
+  if (/^\w+ \S+$/.test(position)) return position;
+  throw badField("page_token", "is not one that this call was given; leave it out to begin anew");
+}
+
+function badField(field: string, description: string): ComponentError {
+  return new ComponentError("BAD_REQUEST", `${field} ${description}`, { violations: [{ field, description }] });
+}

@@ -1,0 +1,283 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Blocks, Clock, SecretStore } from "@mecha/component";
+import { ComponentError, systemClock } from "@mecha/component";
+import { type BlockName, blockNames } from "../blocks/registry.js";
+import { type ComponentPlan, type Plan, problemOf, secretStoresOf } from "../config/plan.js";
+import { ConfigurationError, type Problem } from "../config/problem.js";
+import { resolveConfig } from "../config/resolve.js";
+import { watchHealth } from "./health.js";
+import type { LiveComponent } from "./live.js";
+import { findLacking, type StartOptions, startComponent } from "./start.js";
+
+/** A block of a live component, as this runtime's app sees it. */
+export interface Binding<Name extends BlockName> {
+  readonly live: LiveComponent;
+  readonly serve: NonNullable<Blocks[Name]>;
+  /** The part of the component that the app sees. */
+  readonly keyspace: string;
+}
+
+/** The live components. */
+export interface ComponentRegistry {
+  /**
+   * Makes what runs what `plan` says: starts what is new, swaps what changed, retires what is gone. The first time any problem stops
+   * everything and rejects; later a component whose change fails keeps running as it was, and the problems are returned.
+   */
+  apply(plan: Plan): Promise<readonly Problem[]>;
+  /** The component that a call gets: by name, or the default one for "". Throws the error for the caller. */
+  use<Name extends BlockName>(block: Name, name: string): Binding<Name>;
+  /** The component that a call without a name gets, if there is one. */
+  defaultOf(block: BlockName): LiveComponent | undefined;
+  /** What runs, by name. */
+  list(): readonly LiveComponent[];
+  /** Calls back whenever a component's health turned or a component was swapped; the function that is returned stops that. */
+  onChange(listener: () => void): () => void;
+  /** Ends every stream, so that callers go on elsewhere. */
+  endStreams(reason: string): void;
+  /** Waits for calls until `timedOut` settles, then closes every component. */
+  close(timedOut: Promise<unknown>): Promise<void>;
+}
+
+/** Options of {@link createComponentRegistry}. */
+export interface ComponentRegistryOptions extends StartOptions {
+  readonly appId: string;
+  readonly namespace: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly drainTimeoutMs: number;
+  readonly healthIntervalMs: number;
+}
+
+type Bindings = { readonly [Name in keyof Required<Blocks>]: Map<string, Binding<Name>> };
+
+/** Creates an empty registry; `apply` fills it. */
+export function createComponentRegistry(options: ComponentRegistryOptions): ComponentRegistry {
+  const { appId, namespace, logger, clock } = options;
+  const running = new Map<string, LiveComponent>();
+  const stopHealth = new Map<LiveComponent, () => void>();
+  const retiring = new Set<Promise<void>>();
+  /** Components between their old and their new instance (`replace: stop-first`). */
+  const stoppedFirst = new Set<string>();
+  const listeners = new Set<() => void>();
+  let bindings = emptyBindings();
+  let phase: "starting" | "running" | "closed" = "starting";
+
+  const changed = () => {
+    for (const listener of listeners) listener();
+  };
+
+  /** Recalculates what calls find; a call sees the table before or after, never between. */
+  const rebind = () => {
+    const next = emptyBindings();
+    for (const live of running.values()) {
+      for (const block of blockNames) bind(next, block, live);
+    }
+    bindings = next;
+    changed();
+  };
+
+  const bind = <Name extends BlockName>(table: Bindings, block: Name, live: LiveComponent) => {
+    const { plan, component } = live;
+    const serve = component.blocks[block];
+    if (serve === undefined || !plan.blocks.includes(block) || !inScope(plan)) return;
+    const keyspace = plan.keyspace === "shared" ? `${namespace}/_shared` : `${namespace}/${appId}`;
+    const binding: Binding<Name> = { live, serve, keyspace };
+    table[block].set(plan.name, binding);
+    if (plan.defaults.includes(block)) table[block].set("", binding);
+  };
+
+  const inScope = (plan: ComponentPlan) => plan.scopes === undefined || plan.scopes.includes(appId);
+
+  const add = (live: LiveComponent) => {
+    running.set(live.plan.name, live);
+    const { healthIntervalMs: intervalMs } = options;
+    stopHealth.set(live, watchHealth(live, { clock, logger, intervalMs, onChange: changed }));
+    rebind();
+  };
+
+  const forget = (live: LiveComponent) => {
+    stopHealth.get(live)?.();
+    stopHealth.delete(live);
+    if (running.get(live.plan.name) === live) running.delete(live.plan.name);
+    rebind();
+  };
+
+  const retire = async (live: LiveComponent, reason: string, timedOut?: Promise<unknown>): Promise<void> => {
+    stopHealth.get(live)?.();
+    stopHealth.delete(live);
+    let cancelTimer = () => {};
+    const deadline =
+      timedOut ?? new Promise<void>((resolve) => (cancelTimer = systemClock.after(options.drainTimeoutMs, resolve)));
+    const done = live
+      .retire(reason, deadline)
+      .catch((err: unknown) =>
+        logger.error({ component: live.plan.name, err }, `component "${live.plan.name}" did not close cleanly`),
+      )
+      .finally(() => {
+        cancelTimer();
+        retiring.delete(done);
+      });
+    retiring.add(done);
+    await done;
+  };
+
+  /** Brings one component to what `plan` says; rejects without a change if that fails. */
+  const bring = async (plan: ComponentPlan, config: unknown): Promise<void> => {
+    const old = running.get(plan.name);
+    if (old === undefined) {
+      add(await startComponent(plan, config, options));
+      return;
+    }
+    if (isSame(old, plan, config)) {
+      const lacking = findLacking(plan, old.component);
+      if (lacking !== undefined) throw new Error(`component "${plan.name}" ${lacking}`);
+      old.plan = plan;
+      rebind();
+      return;
+    }
+    const reason = `component "${plan.name}" was replaced; open the stream again with its last resume token`;
+    if (plan.definition.replace === "stop-first") {
+      stoppedFirst.add(plan.name);
+      try {
+        forget(old);
+        await retire(old, reason);
+        // When the new one does not start the old configuration is started again: it worked until a moment ago.
+        const next = startComponent(plan, config, options);
+        add(await next.catch(() => startComponent(old.plan, old.config, options)));
+        await next;
+      } finally {
+        stoppedFirst.delete(plan.name);
+      }
+    } else {
+      add(await startComponent(plan, config, options));
+      // Its calls finish in their own time; nothing waits for them.
+      void retire(old, reason);
+    }
+    logger.info({ component: plan.name, type: plan.definition.type }, `component "${plan.name}" was replaced`);
+  };
+
+  /** Resolves and brings components that do not depend on each other; the problems are told together. */
+  const bringAll = async (plans: readonly ComponentPlan[]): Promise<Problem[]> => {
+    const signal = new AbortController().signal;
+    const sources = {
+      environment: options.environment,
+      secretStore: (name: string): SecretStore | undefined => running.get(name)?.component.blocks.secret,
+      signal,
+    };
+    const resolved = await Promise.all(plans.map((plan) => resolveConfig(plan, sources)));
+    const problems = resolved.flatMap((result) => result.problems);
+    if (problems.length > 0) return problems;
+    const outcomes = await Promise.allSettled(plans.map((plan, index) => bring(plan, resolved[index]?.config)));
+    return outcomes.flatMap((outcome, index) => {
+      const plan = plans[index];
+      if (outcome.status === "fulfilled" || plan === undefined) return [];
+      return [
+        problemOf(plan, outcome.reason instanceof Error ? outcome.reason.message : String(outcome.reason), [
+          "metadata",
+          "name",
+        ]),
+      ];
+    });
+  };
+
+  const whyNot = (block: BlockName, name: string): ComponentError => {
+    const metadata = { component: name, block };
+    if (phase === "closed") {
+      return new ComponentError("COMPONENT_UNAVAILABLE", "the runtime is stopping", { metadata, retryAfterMs: 1_000 });
+    }
+    if (stoppedFirst.has(name) || (name === "" && stoppedFirst.size > 0)) {
+      const message = `component "${name}" is being replaced; try again`;
+      return new ComponentError("COMPONENT_REPLACED", message, { metadata, retryAfterMs: 200 });
+    }
+    const live = name === "" ? defaultOf(block) : running.get(name);
+    if (live === undefined) {
+      const serving = [...bindings[block].keys()].filter((key) => key !== "").map((key) => `"${key}"`);
+      const there =
+        serving.length === 0
+          ? `no component serves block "${block}"`
+          : `block "${block}" is served by ${serving.join(", ")}`;
+      const what = name === "" ? `block "${block}" has no default component` : `there is no component "${name}"`;
+      return new ComponentError("COMPONENT_NOT_FOUND", `${what}; ${there}`, { metadata });
+    }
+    const { plan } = live;
+    if (!plan.blocks.includes(block)) {
+      const message = `component "${plan.name}" (${plan.definition.type}) does not serve block "${block}"; it serves: ${plan.blocks.join(", ")}`;
+      return new ComponentError("BLOCK_NOT_SERVED", message, { metadata });
+    }
+    const message = `app "${appId}" may not use component "${plan.name}"; its scopes do not list the app`;
+    return new ComponentError("OUT_OF_SCOPE", message, {
+      metadata: { ...metadata, component: plan.name, app_id: appId },
+    });
+  };
+
+  const defaultOf = (block: BlockName) => [...running.values()].find(({ plan }) => plan.defaults.includes(block));
+
+  return {
+    async apply(plan) {
+      const initial = phase === "starting";
+      const problems: Problem[] = [];
+      for (const group of inOrder(plan.components)) {
+        problems.push(...(await bringAll(group)));
+        if (problems.length > 0) break;
+      }
+      if (initial && problems.length > 0) throw new ConfigurationError(problems);
+      const wanted = new Set(plan.components.map(({ name }) => name));
+      for (const live of [...running.values()]) {
+        if (wanted.has(live.plan.name) || problems.length > 0) continue;
+        forget(live);
+        void retire(live, `component "${live.plan.name}" was removed`);
+        logger.info({ component: live.plan.name }, `component "${live.plan.name}" was removed`);
+      }
+      phase = phase === "closed" ? "closed" : "running";
+      return problems;
+    },
+    use(block, name) {
+      const binding = bindings[block].get(name);
+      if (binding !== undefined) return binding;
+      throw whyNot(block, name);
+    },
+    defaultOf,
+    list: () => [...running.values()],
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    endStreams(reason) {
+      for (const live of running.values()) live.endStreams(reason);
+    },
+    async close(timedOut) {
+      phase = "closed";
+      const all = [...running.values()];
+      running.clear();
+      rebind();
+      await Promise.all([...all.map((live) => retire(live, "the runtime is stopping", timedOut)), ...retiring]);
+    },
+  };
+}
+
+function emptyBindings(): Bindings {
+  return Object.fromEntries(blockNames.map((name) => [name, new Map()])) as Bindings;
+}
+
+function isSame(old: LiveComponent, plan: ComponentPlan, config: unknown): boolean {
+  return (
+    old.plan.definition === plan.definition &&
+    old.plan.document.baseDir === plan.document.baseDir &&
+    isDeepStrictEqual(old.config, config)
+  );
+}
+
+/** Groups of components, each after those whose secrets it needs. The plan has no circles. */
+function inOrder(plans: readonly ComponentPlan[]): ComponentPlan[][] {
+  const groups: ComponentPlan[][] = [];
+  const done = new Set<string>();
+  let left = [...plans];
+  while (left.length > 0) {
+    const group = left.filter((plan) => secretStoresOf(plan).every((store) => done.has(store)));
+    if (group.length === 0) throw new Error("the plan has a circle of secret references");
+    for (const { name } of group) done.add(name);
+    left = left.filter((plan) => !done.has(plan.name));
+    groups.push(group);
+  }
+  return groups;
+}

@@ -1,0 +1,37 @@
+import type { Door } from "../blocks/block.js";
+import type { ComponentRegistry } from "../components/registry.js";
+import { send, sendJson } from "../server/http.js";
+import { type CallRecorder, createMetrics, type Metrics } from "../telemetry/metrics.js";
+import type { Lifecycle } from "./lifecycle.js";
+
+/** `/healthz` (alive), `/readyz` (takes calls) and `/metrics`; all without a token, so they name nothing secret. */
+export function createHealthDoors(lifecycle: Lifecycle, registry: ComponentRegistry, recorder: CallRecorder): Door[] {
+  let metrics: Promise<Metrics> | undefined;
+  return [
+    {
+      prefix: "/healthz",
+      handle: async (_request, response) => sendJson(response, 200, { status: "alive" }),
+    },
+    {
+      prefix: "/readyz",
+      // A component that is away does not make the runtime unready: every replica would leave the balancer at once, and none could answer
+      // what needs that component not. Its state is told, and grpc.health has it per block.
+      handle: async (_request, response) => {
+        const ready = lifecycle.phase === "ready";
+        const unhealthy = registry.list().filter(({ health }) => !health.healthy);
+        sendJson(response, ready ? 200 : 503, {
+          status: lifecycle.phase,
+          unhealthyComponents: unhealthy.map(({ plan }) => plan.name),
+        });
+      },
+    },
+    {
+      prefix: "/metrics",
+      handle: async (_request, response) => {
+        metrics ??= createMetrics(recorder, registry);
+        const { contentType, text } = await metrics;
+        send(response, 200, { "content-type": contentType }, await text());
+      },
+    },
+  ];
+}

@@ -1,0 +1,113 @@
+import { resolve } from "node:path";
+import { type Clock, type ComponentDefinition, systemClock } from "@mecha/component";
+import type { ListenOptions } from "@mecha/rpc";
+import type { ResourceObject } from "./config/documents.js";
+import { createPinoLogger, type RuntimeLogger, silentLogger } from "./telemetry/logger.js";
+
+/** Options of `createRuntime`; each has a default, so that `createRuntime()` works. */
+export interface RuntimeOptions {
+  /** The app that this runtime serves, a DNS label. Default: `MECHA_APP_ID`, else "app". Everything stored is under it. */
+  appId?: string;
+  /** Under which everything is stored, a DNS label. Default: `MECHA_NAMESPACE`, else "default". */
+  namespace?: string;
+  /** Where embedded components and the admin socket keep files; made (mode 0700) when something needs it. Default: `MECHA_DATA_DIR`, else ".mecha". */
+  dataDir?: string;
+  /**
+   * What to run on: paths of YAML files or of folders of them, or resources as objects. Default: `MECHA_RESOURCES` (a path), else `mecha.yaml`
+   * and `mecha/` in the working directory, as far as they are there. With none, every block works on the embedded `sqlite`.
+   */
+  resources?: readonly (string | ResourceObject)[];
+  /** Takes changes of resource files while running. Default: true when `listen` is set, else false. */
+  watchResources?: boolean;
+  /** Types of components at hand; looked at first. What a bundler must see goes here. */
+  components?: readonly ComponentDefinition[];
+  /** Where else a type may come from, after `components` and the packages installed beside the resource file. Default: none. */
+  resolveComponent?: (type: string) => Promise<ComponentDefinition | undefined>;
+  /** The types `resolveComponent` knows, for error messages. Default: none. */
+  knownComponentTypes?: readonly string[];
+  /** Where to listen for apps; false: nowhere, calls go through `runtime.transport` only. Default: false. */
+  listen?: ListenOptions | false;
+  /** What a caller over the network must send as `authorization: Bearer …`. Default when listening: `MECHA_API_TOKEN`, else none is asked for. */
+  token?: string;
+  /** Names that callers may use in `Host`, beside loopback names and the address listened on. Default: none. */
+  allowedHosts?: readonly string[];
+  /** Whether to listen on the admin socket (mode 0600, in `dataDir`). Default: true when `listen` is set, else false. */
+  adminSocket?: boolean;
+  /** Time, for tests. Default: the machine's. */
+  clock?: Clock;
+  /** Where to log, pino or alike. Default: pino on standard output if `logLevel` is set, else silent. */
+  logger?: RuntimeLogger;
+  /** The level of the logger that is made when none is given. Default: none is made. */
+  logLevel?: string;
+  /** The environment that `$env`, Kubernetes detection and the defaults above are read from. Default: `process.env`. */
+  environment?: Readonly<Record<string, string | undefined>>;
+  /** How long a component may take to start, in ms. Default 30 000. */
+  startTimeoutMs?: number;
+  /** How long calls in flight may take to finish when a component is replaced or the runtime stops, in ms. Default 30 000. */
+  drainTimeoutMs?: number;
+  /** How often a healthy component is asked how it is, in ms. Default 5 000. */
+  healthIntervalMs?: number;
+}
+
+/** Every option with its value. */
+export interface ResolvedRuntimeOptions {
+  readonly appId: string;
+  readonly namespace: string;
+  readonly dataDir: string;
+  /** Undefined: look in the working directory. */
+  readonly resources: readonly (string | ResourceObject)[] | undefined;
+  readonly watchResources: boolean;
+  readonly components: readonly ComponentDefinition[];
+  readonly resolveComponent: (type: string) => Promise<ComponentDefinition | undefined>;
+  readonly knownComponentTypes: readonly string[];
+  readonly listen: ListenOptions | false;
+  readonly token: string | undefined;
+  readonly allowedHosts: readonly string[];
+  readonly adminSocket: boolean;
+  readonly clock: Clock;
+  readonly logger: RuntimeLogger;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly startTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly healthIntervalMs: number;
+}
+
+/** Option, else environment, else default. */
+export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<ResolvedRuntimeOptions> {
+  const environment = options.environment ?? process.env;
+  const listen = options.listen ?? false;
+  const token = options.token ?? (listen === false ? undefined : environment.MECHA_API_TOKEN || undefined);
+  if (token === "") throw new TypeError("option `token` is empty; leave it out to ask for none");
+  return {
+    appId: dnsLabel("appId", options.appId ?? (environment.MECHA_APP_ID || "app")),
+    namespace: dnsLabel("namespace", options.namespace ?? (environment.MECHA_NAMESPACE || "default")),
+    dataDir: resolve(options.dataDir ?? (environment.MECHA_DATA_DIR || ".mecha")),
+    resources: options.resources ?? (environment.MECHA_RESOURCES ? [environment.MECHA_RESOURCES] : undefined),
+    watchResources: options.watchResources ?? listen !== false,
+    components: options.components ?? [],
+    resolveComponent: options.resolveComponent ?? (async () => undefined),
+    knownComponentTypes: options.knownComponentTypes ?? [],
+    listen,
+    token,
+    allowedHosts: options.allowedHosts ?? [],
+    adminSocket: options.adminSocket ?? listen !== false,
+    clock: options.clock ?? systemClock,
+    logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),
+    environment,
+    startTimeoutMs: milliseconds("startTimeoutMs", options.startTimeoutMs ?? 30_000),
+    drainTimeoutMs: milliseconds("drainTimeoutMs", options.drainTimeoutMs ?? 30_000),
+    healthIntervalMs: milliseconds("healthIntervalMs", options.healthIntervalMs ?? 5_000),
+  };
+}
+
+function dnsLabel(option: string, value: string): string {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) return value;
+  throw new TypeError(
+    `option \`${option}\` is ${JSON.stringify(value)}; it must be a DNS label: 1 to 63 of a-z, 0-9 and "-", beginning and ending with a letter or digit`,
+  );
+}
+
+function milliseconds(option: string, value: number): number {
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new TypeError(`option \`${option}\` is ${value}; it must be a number of milliseconds, 0 or more`);
+}

@@ -1,0 +1,186 @@
+import { join } from "node:path";
+import type { ConnectRouter, Transport } from "@connectrpc/connect";
+import { Health } from "@mecha/api/health";
+import { AdminService, type GetInfoResponse, RuntimeService } from "@mecha/api/runtime";
+import { createInProcessTransport, type RpcServer } from "@mecha/rpc";
+import { appBlocks } from "./blocks/registry.js";
+import { createAdminService } from "./blocks/runtime/admin.js";
+import { describeRuntime } from "./blocks/runtime/info.js";
+import { createRuntimeService } from "./blocks/runtime/service.js";
+import { createDefinitionLookup } from "./components/definitions.js";
+import { createComponentRegistry } from "./components/registry.js";
+import { ensureDataDir } from "./components/start.js";
+import { type Plan, planResources } from "./config/plan.js";
+import { ConfigurationError, formatProblem, type Problem } from "./config/problem.js";
+import { resourceStatuses } from "./config/status.js";
+import { watchFiles } from "./config/watch.js";
+import { createHealthDoors } from "./health/doors.js";
+import { createLifecycle } from "./health/lifecycle.js";
+import { createHealthService } from "./health/service.js";
+import { type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
+import { listen } from "./server/listen.js";
+import { createCallRecorder } from "./telemetry/metrics.js";
+import { createObserver } from "./telemetry/observe.js";
+
+/** A running runtime. */
+export interface Runtime {
+  /** Calls it without a socket: `createStateClient({ transport: runtime.transport })`. */
+  readonly transport: Transport;
+  /** Where apps reach it: `http://127.0.0.1:3600` or `unix:/path`; undefined if it listens nowhere. */
+  readonly endpoint: string | undefined;
+  /** Where its admin socket is: `unix:/path`; undefined without one. */
+  readonly adminEndpoint: string | undefined;
+  /** Whether it takes calls: false once it drains. */
+  readonly ready: boolean;
+  /** Settles when it has stopped, whoever stopped it. */
+  readonly closed: Promise<void>;
+  /** What it is and serves, as `RuntimeService.GetInfo` tells. */
+  info(): GetInfoResponse;
+  /**
+   * Drains and stops: not ready, no new work, what is in flight finishes, components close.
+   *
+   * @param options.deadlineMs how long what is in flight may take, in ms. Default: `drainTimeoutMs`.
+   */
+  close(options?: { deadlineMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Starts a runtime; resolves when it is ready. With no options it serves every block on the embedded `sqlite`, in process.
+ *
+ * ```ts
+ * await using runtime = await createRuntime();
+ * const state = createStateClient({ transport: runtime.transport });
+ * ```
+ *
+ * Rejects with a {@link ConfigurationError} that has every problem of the resources, each with its file and line.
+ */
+export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+  const settings = await resolveRuntimeOptions(options);
+  const { logger, appId, namespace, dataDir } = settings;
+  const planOptions = { ...settings, definitions: createDefinitionLookup(settings) };
+  const lifecycle = createLifecycle();
+  const registry = createComponentRegistry(settings);
+  const recorder = createCallRecorder();
+  const observer = createObserver(recorder, logger);
+  const identity = { appId, namespace, startTime: settings.clock.now() };
+
+  // Everything is checked before anything is started.
+  let plan: Plan = await planResources(planOptions);
+  let refused: readonly Problem[] = [];
+  if (plan.problems.length > 0) throw new ConfigurationError(plan.problems);
+
+  const running = appBlocks.map((block) => block.start({ registry, observer }));
+  const runtimeService = createRuntimeService(identity, registry, () => resourceStatuses(plan, refused));
+  const routes = (router: ConnectRouter) => {
+    for (const block of running) block.routes(router);
+    router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));
+    router.service(Health, observer.watch(Health, createHealthService(lifecycle, registry)));
+  };
+  const adminRoutes = (router: ConnectRouter) => {
+    routes(router);
+    router.service(
+      AdminService,
+      observer.watch(
+        AdminService,
+        createAdminService(logger, () => void close()),
+      ),
+    );
+  };
+  const doors = [
+    ...createHealthDoors(lifecycle, registry, recorder),
+    ...running.flatMap(({ door }) => (door === undefined ? [] : [door])),
+  ];
+
+  const servers: RpcServer[] = [];
+  const listenOn = async (where: Parameters<typeof listen>[0]["listen"], isAdmin: boolean): Promise<string> => {
+    const token = isAdmin ? undefined : settings.token;
+    const { allowedHosts } = settings;
+    const server = await listen({
+      listen: where,
+      routes: isAdmin ? adminRoutes : routes,
+      doors,
+      token,
+      allowedHosts,
+      logger,
+    });
+    servers.push(server);
+    return server.endpoint;
+  };
+
+  /** Several runtimes may share a data directory: the first has the plain name. */
+  const listenForAdmin = async (): Promise<string> => {
+    ensureDataDir(dataDir);
+    try {
+      return await listenOn({ path: join(dataDir, "admin.sock") }, true);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+      return listenOn({ path: join(dataDir, `admin-${process.pid}.sock`) }, true);
+    }
+  };
+
+  const reload = async (): Promise<void> => {
+    const next = await planResources(planOptions);
+    const problems = next.problems.length > 0 ? next.problems : await registry.apply(next);
+    refused = problems;
+    if (problems.length === 0) plan = next;
+    for (const problem of problems)
+      logger.error({ source: problem.source }, `change refused: ${formatProblem(problem)}`);
+    if (problems.length === 0) logger.info({}, "resources changed and taken");
+  };
+
+  let stopWatching = () => {};
+  let closing: Promise<void> | undefined;
+  const closed = Promise.withResolvers<void>();
+  const close = ({ deadlineMs = settings.drainTimeoutMs } = {}): Promise<void> => (closing ??= drain(deadlineMs));
+
+  const drain = async (deadlineMs: number): Promise<void> => {
+    logger.info({ deadlineMs }, "draining");
+    lifecycle.turn("draining");
+    stopWatching();
+    registry.endStreams("the runtime is stopping; open the stream again with its last resume token");
+    const timer = Promise.withResolvers<void>();
+    const timeout = setTimeout(timer.resolve, deadlineMs);
+    try {
+      await Promise.all(servers.map((server) => server.close({ deadlineMs })));
+      await registry.close(timer.promise);
+    } finally {
+      clearTimeout(timeout);
+      lifecycle.turn("stopped");
+      logger.info({}, "stopped");
+      closed.resolve();
+    }
+  };
+
+  let endpoint: string | undefined;
+  let adminEndpoint: string | undefined;
+  try {
+    await registry.apply(plan);
+    for (const { name, definition, blocks, implicit } of plan.components) {
+      const fields = { component: name, type: definition.type, blocks };
+      if (implicit)
+        logger.info(fields, `no resource serves ${blocks.join(", ")}: the embedded ${definition.type} does`);
+    }
+    if (settings.adminSocket) adminEndpoint = await listenForAdmin();
+    if (settings.listen !== false) endpoint = await listenOn(settings.listen, false);
+    if (settings.watchResources) stopWatching = await watchFiles(plan.watched, reload);
+  } catch (error) {
+    await close({ deadlineMs: 0 });
+    throw error;
+  }
+  lifecycle.turn("ready");
+  logger.info({ endpoint, appId, namespace }, "ready");
+
+  return {
+    transport: createInProcessTransport(routes),
+    endpoint,
+    adminEndpoint,
+    get ready() {
+      return lifecycle.phase === "ready";
+    },
+    closed: closed.promise,
+    info: () => describeRuntime(identity, registry),
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+}

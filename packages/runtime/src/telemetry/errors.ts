@@ -1,0 +1,59 @@
+import { randomUUID } from "node:crypto";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "@mecha/api/rpc";
+import { ComponentError, reasons } from "@mecha/component";
+import type { RuntimeLogger } from "./logger.js";
+
+/** Who defines the reasons in ErrorInfo. */
+const domain = "mecha.dev";
+
+/** The code of each reason: `not_found` is `Code.NotFound`. */
+const codes = new Map<string, Code>(
+  Object.entries(reasons).map(([reason, code]) => {
+    const name = code.replace(/(^|_)([a-z])/g, (_, _underscore, letter: string) => letter.toUpperCase());
+    return [reason, Code[name as keyof typeof Code]];
+  }),
+);
+
+/** A code as the protocols write it: "not_found". */
+export function codeName(code: Code): string {
+  return Code[code].replace(/(?<!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+}
+
+/**
+ * The error that a caller gets. A ComponentError carries its reason, violations and delay as google.rpc details; an abort by the caller or its
+ * deadline is that; anything else is a bug: the caller gets an id, the log the rest.
+ */
+export function toConnectError(error: unknown, signal: AbortSignal | undefined, logger: RuntimeLogger): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (error instanceof ComponentError) return fromComponentError(error);
+  if (signal?.aborted && (error === signal.reason || isAbort(error))) {
+    const { reason } = signal;
+    return reason instanceof ConnectError ? reason : new ConnectError("the caller went away", Code.Canceled);
+  }
+  const id = randomUUID();
+  logger.error({ err: error, id }, `internal error ${id}`);
+  return new ConnectError(`internal error; the runtime's log says more under id ${id}`, Code.Internal, undefined, [
+    { desc: ErrorInfoSchema, value: { reason: "INTERNAL", domain, metadata: { id } } },
+  ]);
+}
+
+/** A ComponentError as it goes over the wire. */
+export function fromComponentError(error: ComponentError): ConnectError {
+  const { reason, metadata, retryAfterMs, violations } = error;
+  const details: ConstructorParameters<typeof ConnectError>[3] = [
+    { desc: ErrorInfoSchema, value: { reason, domain, metadata: { ...metadata } } },
+  ];
+  if (violations.length > 0) details.push({ desc: BadRequestSchema, value: { fieldViolations: [...violations] } });
+  if (retryAfterMs !== undefined) {
+    const seconds = BigInt(Math.floor(retryAfterMs / 1000));
+    const nanos = Math.round((retryAfterMs % 1000) * 1e6);
+    details.push({ desc: RetryInfoSchema, value: { retryDelay: { seconds, nanos } } });
+  }
+  // The cause stays here: it may name paths and secrets.
+  return new ConnectError(error.message, codes.get(reason) ?? Code.Unknown, undefined, details);
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
+}
