@@ -4,6 +4,7 @@ export { systemClock } from "./clock.js";
 export type { Blocks, Component, ComponentContext, ComponentDefinition, Logger, Serves } from "./component.js";
 export { defineComponent } from "./component.js";
 export type { DeliverySource, Lease, Settlement } from "./delivery/interface.js";
+export { type ConfigOption, describeConfig, optionsTable, withOptionsTable } from "./describe-config.js";
 export type { Durability } from "./durability.js";
 export type { Reason } from "./errors.js";
 export { ComponentError, reasons } from "./errors.js";

@@ -4,6 +4,8 @@ import type { Clock } from "./clock.js";
 export interface ManualClock extends Clock {
   /** Moves the clock on by `ms` and calls, in the order of their times, what `after` put off until then. */
   advance(ms: number): void;
+  /** How many callbacks are put off and not cancelled. */
+  readonly pending: number;
 }
 
 /** Makes a clock for tests. It begins at `startMs`, ms since the Unix epoch; by default at the start of 2026. */
@@ -33,6 +35,9 @@ export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): Manua
         timer.callback();
       }
       now = end;
+    },
+    get pending() {
+      return timers.size;
     },
   };
 }

@@ -1,9 +1,11 @@
 import type { StateItem } from "@mecha/component";
+import { type Changed, ChangeList } from "./change-list.js";
+import type { Expiring } from "./expiry-queue.js";
 import { orderOf, SortedEntries } from "./sorted-entries.js";
 import { Waiters } from "./waiters.js";
 
-/** What is known about one key: its item, or that it is gone. */
-export interface Entry {
+/** What is known about one key: its item, or that it was deleted. */
+export interface Entry extends Changed<Entry>, Expiring {
   readonly space: Keyspace;
   readonly key: string;
   /** The key as JavaScript orders it by its bytes. */
@@ -11,31 +13,31 @@ export interface Entry {
   item: StateItem | undefined;
   /** Whether it is gone because its time was over. */
   expired: boolean;
-  /** The revision of its last change. */
   revision: number;
-  older: Entry | undefined;
-  newer: Entry | undefined;
-  /** When `item` expires; meaningless without one that does. */
+  /** When `item` expires; meaningless for one that does not. */
   expireTime: number;
-  queueIndex: number;
 }
 
+type PresentEntry = Entry & { readonly item: StateItem };
+
 /**
- * The keys that one caller sees. Every key that exists, or was deleted lately, has one entry; entries are linked in the order of their last
- * changes. So a watch keeps nothing but a revision: what changed since is found from the newest entry backwards, each key once.
+ * The keys that one caller sees. Every key that exists or was deleted lately has one entry, linked in the order of last changes. So a watch
+ * need keep nothing but a revision: what changed since is found from the newest entry backwards, each key once.
  */
 export class Keyspace {
   readonly waiters = new Waiters();
-  readonly #entries = new Map<string, Entry>();
-  readonly #present = new SortedEntries<Entry>();
-  /** Entries of deleted keys, oldest first. */
-  readonly #deleted = new Set<Entry>();
-  #newest: Entry | undefined;
-  /** Of deletions up to this revision some are forgotten. */
+  /** Of the deletions up to this revision some are forgotten. */
   forgottenRevision = 0;
+  readonly #entries = new Map<string, Entry>();
+  readonly #sorted = new SortedEntries<Entry>();
+  readonly #present = new ChangeList<Entry>();
+  readonly #deleted = new ChangeList<Entry>();
+  readonly #history: number;
 
   /** @param history how many deletions are remembered */
-  constructor(private readonly history: number) {}
+  constructor(history: number) {
+    this.#history = history;
+  }
 
   find(key: string): Entry | undefined {
     return this.#entries.get(key);
@@ -43,56 +45,50 @@ export class Keyspace {
 
   /** Gives a key a new item. */
   put(item: StateItem, revision: number): Entry {
-    let entry = this.#entries.get(item.key);
-    if (entry === undefined) {
-      entry = this.#create(item.key);
-      this.#present.add(entry);
+    const entry = this.#entries.get(item.key) ?? this.#create(item.key);
+    if (isPresent(entry)) {
+      this.#present.remove(entry);
     } else {
-      this.#unlink(entry);
-      if (this.#deleted.delete(entry)) this.#present.add(entry);
+      if (entry.revision > 0) this.#deleted.remove(entry);
+      this.#sorted.add(entry);
     }
     entry.item = item;
     entry.expireTime = item.expireTime ?? 0;
-    this.#link(entry, revision);
+    entry.revision = revision;
+    this.#present.add(entry);
     return entry;
   }
 
   /** Takes the item of an entry away. */
   remove(entry: Entry, revision: number, expired: boolean): void {
+    this.#sorted.remove(entry);
+    this.#present.remove(entry);
     entry.item = undefined;
     entry.expired = expired;
-    this.#present.remove(entry);
-    this.#unlink(entry);
-    this.#link(entry, revision);
+    entry.revision = revision;
     this.#deleted.add(entry);
-    if (this.#deleted.size <= this.history) return;
-    for (const oldest of this.#deleted) {
-      this.#deleted.delete(oldest);
-      this.#unlink(oldest);
-      this.#entries.delete(oldest.key);
-      this.forgottenRevision = oldest.revision;
-      return;
-    }
+    const { oldest } = this.#deleted;
+    if (oldest === undefined || this.#deleted.size <= this.#history) return;
+    this.#deleted.remove(oldest);
+    this.#entries.delete(oldest.key);
+    this.forgottenRevision = oldest.revision;
   }
 
   /** The entries that exist by a prefix, in byte order, behind the key `after`. */
-  *list(prefix: string, after: string | undefined): Generator<Entry & { readonly item: StateItem }, void, undefined> {
+  *list(prefix: string, after: string | undefined): Generator<PresentEntry, void, undefined> {
     const begin = orderOf(prefix);
     const behind = after === undefined ? undefined : orderOf(after);
-    for (const entry of this.#present.from(behind !== undefined && behind > begin ? behind : begin)) {
-      if (entry.order === behind) continue;
+    for (const entry of this.#sorted.from(behind !== undefined && behind > begin ? behind : begin)) {
       if (!entry.order.startsWith(begin)) return;
-      if (isPresent(entry)) yield entry;
+      if (entry.order !== behind && isPresent(entry)) yield entry;
     }
   }
 
   /** The entries by a prefix that changed since a revision, oldest change first. */
   changedSince(revision: number, prefix: string): Entry[] {
-    const changed: Entry[] = [];
-    for (let entry = this.#newest; entry !== undefined && entry.revision > revision; entry = entry.older) {
-      if (entry.key.startsWith(prefix)) changed.push(entry);
-    }
-    return changed.reverse();
+    return [...this.#present.since(revision), ...this.#deleted.since(revision)]
+      .filter(({ key }) => key.startsWith(prefix))
+      .sort((a, b) => a.revision - b.revision);
   }
 
   #create(key: string): Entry {
@@ -111,23 +107,8 @@ export class Keyspace {
     this.#entries.set(key, entry);
     return entry;
   }
-
-  #link(entry: Entry, revision: number): void {
-    entry.revision = revision;
-    entry.older = this.#newest;
-    if (this.#newest !== undefined) this.#newest.newer = entry;
-    this.#newest = entry;
-  }
-
-  #unlink(entry: Entry): void {
-    if (entry.older !== undefined) entry.older.newer = entry.newer;
-    if (entry.newer !== undefined) entry.newer.older = entry.older;
-    else this.#newest = entry.older;
-    entry.older = undefined;
-    entry.newer = undefined;
-  }
 }
 
-export function isPresent(entry: Entry): entry is Entry & { readonly item: StateItem } {
+export function isPresent(entry: Entry): entry is PresentEntry {
   return entry.item !== undefined;
 }

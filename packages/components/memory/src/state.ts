@@ -15,7 +15,7 @@ import {
 import type { MemoryConfig } from "./config.js";
 import { ExpiryQueue } from "./expiry-queue.js";
 import { type Entry, Keyspace } from "./keyspace.js";
-import { RequestIds } from "./request-ids.js";
+import { RequestIds, rememberedBytes } from "./request-ids.js";
 import { watchKeyspace } from "./watch.js";
 
 export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL"];
@@ -103,11 +103,12 @@ class MemoryStore implements StateStore {
     const answered = requestId && this.#requestIds.find(keyspace, requestId);
     if (answered !== undefined) return answered;
 
-    let growth = 0;
+    let growth = requestId === undefined ? 0 : rememberedBytes(keyspace, requestId, operations.length);
     for (const [index, operation] of operations.entries()) {
       const item = space.find(operation.key)?.item;
       requireHolds(operation.precondition, item, operation.key, index);
-      if (operation.type === "set") growth += bytesOf(operation) - (item === undefined ? 0 : bytesOf(item));
+      if (operation.type === "set") growth += bytesOf(operation);
+      if (operation.type !== "check" && item !== undefined) growth -= bytesOf(item);
     }
     this.#requireRoom(growth);
 
