@@ -5,10 +5,10 @@ import { stateBlock } from "./state/block.js";
 /** The name of a block, as `spec.blocks` has it: "state". */
 export type BlockName = keyof Blocks;
 
-/** Every block: adding one adds a line. `undefined` is served to the runtime's own configuration, not to apps. */
-export const blocks: { readonly [Name in BlockName]-?: Block | undefined } = {
+/** Every block that this runtime serves: adding one adds a line. "configuration" is served to resources (`$secret`), not to apps. */
+export const blocks: { readonly [Name in BlockName]?: Block | "configuration" } = {
   state: stateBlock,
-  secret: undefined,
+  secret: "configuration",
 };
 
 /** Every block's name. */
@@ -17,5 +17,5 @@ export const blockNames = Object.keys(blocks) as BlockName[];
 /** The blocks that apps call, with their names. */
 export const appBlocks = blockNames.flatMap((name) => {
   const block = blocks[name];
-  return block === undefined ? [] : [{ name, ...block }];
+  return typeof block === "object" ? [{ name, ...block }] : [];
 });
