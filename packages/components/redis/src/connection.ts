@@ -1,0 +1,386 @@
+import type { Logger } from "@mecha/component";
+import { createClient, ErrorReply, RESP_TYPES } from "@redis/client";
+import { admit, type ServerFacts } from "./admission.js";
+import type { ConnectOptions, Endpoint } from "./config.js";
+import { Abandoned, NoReply } from "./failures.js";
+
+/** One argument of a command; a string is sent as UTF-8. */
+export type Argument = string | Buffer;
+
+/** A command, or what makes one for the run of the server that will get it. */
+export type Command = readonly Argument[] | ((runId: string) => readonly Argument[]);
+
+/** An answer of Redis. Byte strings are strings, or Buffers where the caller asked for `binary`. */
+export type Reply = string | number | Buffer | null | undefined | readonly Reply[];
+
+/** What a command carries. */
+export interface SendOptions {
+  /** Gives the caller up; the command itself goes on. */
+  readonly signal?: AbortSignal | undefined;
+  /** Answers with Buffers instead of strings. */
+  readonly binary?: boolean;
+}
+
+/** How many commands may wait for their answers; more fail at once, so that a hanging server costs bounded memory. */
+const maxPending = 10_000;
+/** How many bytes of values may wait to be written or answered; as above. */
+const maxPendingBytes = 128 * 1024 * 1024;
+/** How long commands wait for a connection that has just broken, before they fail at once. */
+const graceMs = 500;
+/** How often aborted callers and a silent server are looked for. */
+const tickMs = 50;
+const backoffMs = { first: 50, longest: 2000 };
+
+const binaryReplies = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
+const textReplies = {};
+
+interface Pending {
+  readonly signal: AbortSignal | undefined;
+  readonly bytes: number;
+  reject(error: Error): void;
+}
+
+/**
+ * One connection to one server, kept up: it comes back by itself (backoff with jitter) and looks the server over each time. Nothing is
+ * queued while it is away: beyond a short grace a command fails at once. Every command is answered: a server that says
+ * nothing for `commandTimeoutMs` while commands wait is given up, with all that waits.
+ */
+export class Connection {
+  readonly endpoint: Endpoint;
+  readonly #options: ConnectOptions;
+  readonly #logger: Logger;
+  readonly #pending = new Set<Pending>();
+  readonly #watchdog: NodeJS.Timeout;
+  #pendingBytes = 0;
+  /** Set while the connection is ready. */
+  #client: Client | undefined;
+  #facts: ServerFacts | undefined;
+  #lose: (error: Error) => void = () => {};
+  #lost: Promise<unknown> = Promise.resolve();
+  #awaySince = performance.now();
+  #nextAttempt = 0;
+  #lastError: Error | undefined;
+  #wakeWaiting: () => void = () => {};
+  #ready: Promise<void>;
+  #stopBackoff: () => void = () => {};
+  #closed: boolean = false;
+  /** Counts answers, so that the watchdog can tell slow from silent. */
+  #answers = 0;
+  #silence = { answers: 0, since: 0 };
+  #heardAt = 0;
+
+  constructor(endpoint: Endpoint, options: ConnectOptions, logger: Logger) {
+    this.endpoint = endpoint;
+    this.#options = options;
+    this.#logger = logger;
+    this.#ready = this.#untilReady();
+    this.#watchdog = setInterval(() => this.#watch(), tickMs).unref();
+  }
+
+  /** Connects once, and from then on keeps the connection up; rejects with why the first attempt failed. */
+  async start(): Promise<this> {
+    try {
+      await this.#open();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    void this.#keepUp();
+    return this;
+  }
+
+  /** As {@link start}, but does not wait for the first attempt: commands do. */
+  startLater(): this {
+    void this.#keepUp(0);
+    return this;
+  }
+
+  /** What is known of the server; undefined until it was connected once. */
+  get facts(): ServerFacts | undefined {
+    return this.#facts;
+  }
+
+  get isReady(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /** How long the connection has been away, in ms; 0 while it is up. */
+  get awayMs(): number {
+    return this.#client === undefined ? performance.now() - this.#awaySince : 0;
+  }
+
+  /** Sends a command; rejects with Redis' ErrorReply or, if there was no answer, {@link NoReply} or {@link Abandoned}. */
+  send(command: Command, options: SendOptions = {}): Promise<Reply> {
+    const client = this.#client;
+    if (client === undefined) return this.#sendWhenReady(command, options);
+    const { signal } = options;
+    if (signal?.aborted === true) return Promise.reject(new Abandoned(signal.reason, false));
+    const args = typeof command === "function" ? command(this.#facts?.runId ?? "") : command;
+    let bytes = 0;
+    for (const arg of args) if (typeof arg !== "string") bytes += arg.length;
+    if (this.#pending.size >= maxPending || (bytes > 0 && this.#pendingBytes + bytes > maxPendingBytes)) {
+      return Promise.reject(this.#noReply("too many calls wait for its answers", false));
+    }
+    return new Promise((resolve, reject) => {
+      const pending: Pending = { signal, bytes, reject };
+      this.#pending.add(pending);
+      this.#pendingBytes += bytes;
+      client.sendCommand<Reply>(args, options.binary === true ? binaryReplies : textReplies).then(
+        (reply) => {
+          this.#settle(pending);
+          resolve(reply);
+        },
+        (error: Error) => {
+          this.#settle(pending);
+          reject(error instanceof ErrorReply ? error : this.#noReply("the connection broke", true, error));
+        },
+      );
+    });
+  }
+
+  /** Listens to a sharded channel until the connection is lost; resolves once the server has confirmed it. */
+  async subscribe(channel: string, listener: (message: string) => void): Promise<void> {
+    await this.#untilGrace();
+    const client = this.#client;
+    if (client === undefined) throw this.#away();
+    await client.sSubscribe(channel, listener);
+  }
+
+  async unsubscribe(channel: string, listener: (message: string) => void): Promise<void> {
+    await this.#client?.sUnsubscribe(channel, listener);
+  }
+
+  /** Resolves when the connection that is up now is lost. */
+  get lost(): Promise<unknown> {
+    return this.#lost;
+  }
+
+  /** Lets what is in flight finish, then lets go. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopBackoff();
+    this.#wakeWaiting();
+    const client = this.#client;
+    this.#client = undefined;
+    if (client !== undefined) {
+      const { signal, timer } = timeout(this.#options.commandTimeoutMs);
+      await Promise.race([client.close(), this.#lost, signal]);
+      clearTimeout(timer);
+      this.#lose(new Error("closed"));
+    }
+    clearInterval(this.#watchdog);
+  }
+
+  #settle(pending: Pending): void {
+    this.#answers++;
+    this.#pending.delete(pending);
+    this.#pendingBytes -= pending.bytes;
+  }
+
+  async #sendWhenReady(command: Command, options: SendOptions): Promise<Reply> {
+    const { signal } = options;
+    await this.#untilGrace(signal);
+    if (signal?.aborted === true) throw new Abandoned(signal.reason, false);
+    if (this.#client === undefined) throw this.#away();
+    return this.send(command, options);
+  }
+
+  /** Waits for the connection to come back, but only within the grace after it was lost. */
+  async #untilGrace(signal?: AbortSignal): Promise<void> {
+    const leftMs = this.#awaySince + graceMs - performance.now();
+    if (this.#client !== undefined || this.#closed || leftMs <= 0) return;
+    if (this.#pending.size >= maxPending) return;
+    const waiting: Pending = { signal, bytes: 0, reject: () => {} };
+    const aborted = new Promise<void>((resolve) => {
+      waiting.reject = () => resolve();
+    });
+    this.#pending.add(waiting);
+    const { signal: graceOver, timer } = timeout(leftMs);
+    await Promise.race([this.#ready, graceOver, aborted]);
+    clearTimeout(timer);
+    this.#pending.delete(waiting);
+  }
+
+  #away(): NoReply {
+    const cause = this.#lastError;
+    return this.#noReply(
+      this.#closed ? "the component is closed" : (cause?.message ?? "not connected yet"),
+      false,
+      cause,
+    );
+  }
+
+  #noReply(why: string, sent: boolean, cause?: unknown): NoReply {
+    const retryAfterMs = Math.max(100, Math.ceil(this.#nextAttempt - performance.now()));
+    const { address } = this.endpoint;
+    return new NoReply(
+      why.includes(address) ? why : `no answer from Redis at ${address}: ${why}`,
+      sent,
+      retryAfterMs,
+      cause,
+    );
+  }
+
+  #untilReady(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wakeWaiting = resolve;
+    });
+  }
+
+  /** Connects again, for as long as the component lives. */
+  async #keepUp(firstDelayMs = backoffMs.first): Promise<void> {
+    let delayMs = firstDelayMs;
+    while (!this.#closed) {
+      if (this.#client !== undefined) {
+        await this.#lost;
+        delayMs = backoffMs.first;
+        continue;
+      }
+      await this.#pause(delayMs / 2 + Math.random() * (delayMs / 2));
+      delayMs = Math.min(Math.max(delayMs * 2, backoffMs.first), backoffMs.longest);
+      if (this.#closed) return;
+      try {
+        await this.#open();
+      } catch (error) {
+        this.#lastError = error instanceof Error ? error : new Error(String(error));
+      }
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    this.#nextAttempt = performance.now() + ms;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#stopBackoff = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** One attempt: connect, log in, look the server over. */
+  async #open(): Promise<void> {
+    const client = newClient(this.endpoint, this.#options);
+    let lose: (error: Error) => void = () => {};
+    const lost = new Promise<Error>((resolve) => {
+      lose = resolve;
+    });
+    // The client never reconnects by itself: an error is its end, and so is a channel whose slot has moved away.
+    client.on("error", lose);
+    client.on("sharded-channel-moved", () => lose(new Error("a channel has moved to another node")));
+    const { address } = this.endpoint;
+    const timer = setTimeout(
+      () => lose(new Error(`Redis at ${address} was not ready within ${this.#options.connectTimeoutMs} ms`)),
+      this.#options.connectTimeoutMs,
+    );
+    const opening = client.connect().then(() => admit((args) => client.sendCommand(args), address));
+    try {
+      this.#facts = await Promise.race([
+        opening,
+        lost.then((error) => {
+          throw error;
+        }),
+      ]);
+    } catch (error) {
+      opening.catch(() => {}); // The race may have been lost to a timeout.
+      client.destroy();
+      throw explain(error, address);
+    } finally {
+      clearTimeout(timer);
+    }
+    this.#client = client;
+    this.#lose = lose;
+    this.#silence = { answers: this.#answers, since: performance.now() };
+    this.#lost = lost.then((error) => this.#onLost(client, error));
+    if (this.#lastError !== undefined) this.#logger.info("connected to Redis again", { address });
+    this.#lastError = undefined;
+    this.#wakeWaiting();
+    if (this.#closed) lose(new Error("closed"));
+  }
+
+  #onLost(client: Client, error: Error): void {
+    this.#client = undefined;
+    this.#ready = this.#untilReady();
+    this.#awaySince = performance.now();
+    client.destroy();
+    if (this.#closed) return;
+    const { address } = this.endpoint;
+    this.#lastError = explain(error, address);
+    this.#logger.warn("lost the connection to Redis", { address, error: this.#lastError.message });
+  }
+
+  /** Gives up callers that have gone, and a server that has gone silent. */
+  #watch(): void {
+    for (const pending of this.#pending) {
+      if (pending.signal?.aborted === true) pending.reject(new Abandoned(pending.signal.reason, true));
+    }
+    if (this.#client === undefined) return;
+    const now = performance.now();
+    if (this.#pending.size > 0 && this.#answers === this.#silence.answers) {
+      if (now - this.#silence.since > this.#options.commandTimeoutMs) {
+        this.#lose(new Error(`it said nothing for ${this.#options.commandTimeoutMs} ms`));
+      }
+      return;
+    }
+    if (this.#answers !== this.#silence.answers) this.#heardAt = now;
+    this.#silence = { answers: this.#answers, since: now };
+    if (now - this.#heardAt > this.#options.commandTimeoutMs) {
+      // Idle: find out whether the other side is still there before somebody needs it.
+      this.#heardAt = now;
+      this.send(["PING"]).catch(() => {});
+    }
+  }
+}
+
+/** A moment that comes unless its timer is cleared. */
+function timeout(ms: number): { signal: Promise<void>; timer: NodeJS.Timeout | undefined } {
+  let timer: NodeJS.Timeout | undefined;
+  const signal = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  return { signal, timer };
+}
+
+type Client = ReturnType<typeof newClient>;
+
+function newClient(endpoint: Endpoint, options: ConnectOptions) {
+  const shared = { connectTimeout: options.connectTimeoutMs, reconnectStrategy: false } as const;
+  const { ca, cert, key, servername } = options.tls ?? {};
+  const given = Object.fromEntries(
+    Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined),
+  );
+  const { username, password } = options;
+  return createClient({
+    socket:
+      "path" in endpoint
+        ? { ...shared, path: endpoint.path, tls: false }
+        : endpoint.tls
+          ? { ...shared, host: endpoint.host, port: endpoint.port, tls: true, servername: endpoint.host, ...given }
+          : { ...shared, host: endpoint.host, port: endpoint.port },
+    database: options.database,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    RESP: 3,
+    disableOfflineQueue: true,
+    maintNotifications: "disabled",
+    clientInfoTag: "mecha",
+    // The watchdog keeps time for all commands at once; a timer for each would cost more than the command.
+    commandOptions: { timeout: 0 },
+  });
+}
+
+/** What a person can do about a connection that cannot be made. */
+function explain(error: unknown, address: string): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
+  const code = "code" in error ? error.code : undefined;
+  const words: Readonly<Record<string, string>> = {
+    ECONNREFUSED: `connection refused at ${address}; is Redis running?`,
+    ENOENT: `no socket at ${address}; is Redis running?`,
+    ENOTFOUND: `the host of ${address} is not known; is it spelt right?`,
+    ECONNRESET: `Redis at ${address} closed the connection`,
+    EPIPE: `Redis at ${address} closed the connection`,
+  };
+  const known = typeof code === "string" ? words[code] : undefined;
+  if (known !== undefined) return new Error(known, { cause: error });
+  return error.message.includes(address) ? error : new Error(`Redis at ${address}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,205 @@
+import {
+  ComponentError,
+  type Durability,
+  type StateCall,
+  type StateChange,
+  type StateFeature,
+  type StateItem,
+  type StateOperation,
+  type StateRequestId,
+  type StateResult,
+  type StateStore,
+  stateLimits,
+} from "@mecha/component";
+import { Changes } from "./changes.js";
+import type { RedisConfig } from "./config.js";
+import type { Argument, Reply } from "./connection.js";
+import { decodeItem, encodePayload } from "./item.js";
+import type { Redis } from "./redis.js";
+import {
+  fixedKeys,
+  getManyScript,
+  itemKey,
+  layoutVersion,
+  listScript,
+  requestKey,
+  writeScript,
+} from "./state-scripts.js";
+import { type WatchTarget, watch } from "./watch.js";
+
+export const stateFeatures = ["TRANSACT", "WATCH", "TTL"] as const satisfies readonly StateFeature[];
+
+/** The state block: every call is one command, so each is atomic and reads are snapshots. */
+export class RedisStateStore implements StateStore {
+  readonly features = stateFeatures;
+  readonly #redis: Redis;
+  readonly #keyPrefix: string;
+  readonly #history: string;
+  readonly #changes: Changes;
+  readonly #spaces = new Map<string, { tag: string; keys: readonly string[] }>();
+
+  constructor(redis: Redis, { keyPrefix, history }: Pick<RedisConfig, "keyPrefix" | "history">) {
+    this.#redis = redis;
+    this.#keyPrefix = keyPrefix;
+    this.#history = String(history);
+    this.#changes = new Changes(redis, history);
+  }
+
+  get durability(): Durability {
+    return this.#redis.durability;
+  }
+
+  async get(call: StateCall & { readonly key: string }): Promise<StateItem | undefined> {
+    const { tag } = this.#space(call.keyspace);
+    const stored = await this.#redis.read(["GET", itemKey(tag, call.key)], {
+      route: tag,
+      signal: call.signal,
+      binary: true,
+    });
+    return stored === null ? undefined : decodeItem(call.key, stored as Buffer);
+  }
+
+  async getMany(
+    call: StateCall & { readonly keys: readonly string[]; readonly maxBytes: number },
+  ): Promise<StateItem[]> {
+    const { tag } = this.#space(call.keyspace);
+    if (call.keys.length === 0) return [];
+    const reply = await this.#redis.run(
+      getManyScript,
+      call.keys.map((key) => itemKey(tag, key)),
+      [String(call.maxBytes)],
+      { route: tag, signal: call.signal, binary: true },
+    );
+    if (typeof reply === "number") {
+      throw new ComponentError(
+        "TOO_LARGE",
+        `the values have ${reply} bytes together, more than ${call.maxBytes}; ask for fewer keys`,
+        { metadata: { limit_bytes: String(call.maxBytes), actual_bytes: String(reply) } },
+      );
+    }
+    const items: StateItem[] = [];
+    for (const [index, stored] of (reply as (Buffer | null)[]).entries()) {
+      if (stored !== null) items.push(decodeItem(call.keys[index] as string, stored));
+    }
+    return items;
+  }
+
+  async write(
+    call: StateCall & {
+      readonly operations: readonly StateOperation[];
+      readonly requestId: StateRequestId | undefined;
+    },
+  ): Promise<StateResult[]> {
+    const { operations, requestId } = call;
+    const { tag, keys: fixed } = this.#space(call.keyspace);
+    const keys = [...fixed];
+    const args: Argument[] = [this.#history, requestId?.fingerprint ?? "", String(stateLimits.requestIdTtlMs)];
+    let ttlMs = Number.POSITIVE_INFINITY;
+    for (const operation of operations) {
+      keys.push(itemKey(tag, operation.key));
+      pushOperation(args, operation);
+      if (operation.type === "set") ttlMs = Math.min(ttlMs, operation.ttlMs ?? ttlMs);
+    }
+    if (requestId !== undefined) keys.push(requestKey(tag, requestId.id));
+    const reply = (await this.#redis.run(writeScript, keys, args, {
+      route: tag,
+      signal: call.signal,
+      repeatable: requestId !== undefined,
+    })) as [string, ...Reply[]];
+    if (reply[0] !== "done") throw refusal(reply, operations);
+    if (ttlMs !== Number.POSITIVE_INFINITY) this.#changes.expect(tag, ttlMs);
+    const [, etag, found] = reply as [string, string, string];
+    return operations.map((operation, index): StateResult => {
+      if (operation.type === "set") return { type: "set", etag };
+      return operation.type === "delete" ? { type: "delete", existed: found[index] === "1" } : { type: "check" };
+    });
+  }
+
+  async list(call: Parameters<StateStore["list"]>[0]): Promise<{ items: StateItem[]; more: boolean }> {
+    const { tag, keys } = this.#space(call.keyspace);
+    let after = call.after ?? "";
+    for (;;) {
+      const args = [after, call.prefix, String(call.limit), String(call.maxBytes), call.keysOnly ? "1" : "0"];
+      const options = { route: tag, signal: call.signal, binary: true };
+      const reply = (await this.#redis.run(listScript, keys, args, options)) as [number, Buffer, ...Buffer[]];
+      const more = reply[0] === 1;
+      const items: StateItem[] = [];
+      for (let i = 2; i < reply.length; i += 2) {
+        items.push(decodeItem(String(reply[i]), reply[i + 1] as Buffer, call.keysOnly));
+      }
+      // A page of nothing but expired items is not the end.
+      if (items.length > 0 || !more) return { items, more };
+      after = String(reply[1]);
+    }
+  }
+
+  watch(
+    call: StateCall & {
+      readonly target: WatchTarget;
+      readonly resumeToken: string | undefined;
+      readonly signal: AbortSignal;
+    },
+  ): AsyncIterable<readonly StateChange[]> {
+    const { tag } = this.#space(call.keyspace);
+    return watch({
+      redis: this.#redis,
+      changes: this.#changes,
+      keyspace: call.keyspace,
+      tag,
+      target: call.target,
+      resumeToken: call.resumeToken,
+      signal: call.signal,
+      list: (page) => this.list({ ...page, keyspace: call.keyspace, signal: call.signal }),
+    });
+  }
+
+  close(): void {
+    this.#changes.close();
+  }
+
+  #space(keyspace: string): { tag: string; keys: readonly string[] } {
+    let space = this.#spaces.get(keyspace);
+    if (space === undefined) {
+      const tag = `{${this.#keyPrefix}:${keyspace}}`;
+      space = { tag, keys: fixedKeys(tag) };
+      this.#spaces.set(keyspace, space);
+    }
+    return space;
+  }
+}
+
+const verbs = { set: "s", delete: "d", check: "c" } as const;
+const conditions = { etag: "e", absent: "a", exists: "x" } as const;
+
+/** What the write script gets for one operation: code, etag, ttl, payload. */
+function pushOperation(args: Argument[], operation: StateOperation): void {
+  const { type, precondition } = operation;
+  args.push(
+    verbs[type] + (precondition === undefined ? "n" : conditions[precondition.type]),
+    precondition?.type === "etag" ? precondition.etag : "",
+    type === "set" ? String(operation.ttlMs ?? 0) : "0",
+    type === "set" ? encodePayload(operation.contentType, operation.value) : "",
+  );
+}
+
+/** Why the write script did nothing. */
+function refusal(reply: readonly Reply[], operations: readonly StateOperation[]): ComponentError {
+  const [why, detail] = reply;
+  if (why === "layout") {
+    return new ComponentError(
+      "COMPONENT_UNAVAILABLE",
+      `this keyspace has layout ${detail}, of a newer Mecha; this one writes layout ${layoutVersion}: upgrade it`,
+    );
+  }
+  if (why === "reused") {
+    const violations = [{ field: "request_id", description: "was used with another request" }];
+    return new ComponentError("BAD_REQUEST", "this request id was used with another request; take a new one", {
+      violations,
+    });
+  }
+  const key = operations[Number(detail)]?.key ?? "";
+  const options = { metadata: { key, operation_index: String(detail) } };
+  if (why === "exists") return new ComponentError("ALREADY_EXISTS", `the key "${key}" exists already`, options);
+  if (why === "absent") return new ComponentError("NOT_EXISTS", `the key "${key}" does not exist`, options);
+  return new ComponentError("ETAG_MISMATCH", `the key "${key}" has changed or is gone: it has another etag`, options);
+}
