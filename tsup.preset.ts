@@ -12,6 +12,8 @@ export function preset(entry: Record<string, string>, options: Options = {}) {
     splitting: true,
     treeshake: true,
     clean: true,
+    // `node:sqlite` exists only under that name.
+    removeNodeProtocol: false,
     ...options,
   });
 }
