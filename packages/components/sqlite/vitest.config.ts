@@ -1,1 +1,5 @@
-export { preset as default } from "../../../vitest.preset.ts";
+import { mergeConfig } from "vitest/config";
+import { preset } from "../../../vitest.preset.ts";
+import { vitePlugin } from "./worker-source.ts";
+
+export default mergeConfig(preset, { plugins: [vitePlugin] });

@@ -1,0 +1,61 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { Failure } from "./failure.js";
+import type { StateJobs } from "./state-jobs.js";
+
+/** Everything the writer can be asked to do: a block adds its jobs here, and their handlers in `thread.ts`. */
+export interface Jobs extends StateJobs {}
+
+export type JobName = keyof Jobs;
+
+/** One thing to do. The body crosses threads by structured clone. */
+export type Job = { [Name in JobName]: { readonly name: Name; readonly body: Jobs[Name]["body"] } }[JobName];
+
+/** What a handler works in: the transaction of the whole batch. */
+export interface Transaction {
+  /** Ms since the Unix epoch, by the component's clock. */
+  readonly now: number;
+  /** A number larger than every one before it in this file, also after a deletion and a restart. */
+  nextRevision(): number;
+}
+
+/**
+ * Does one job. A handler refuses before its first write or not at all: jobs of one batch share a transaction, and what was refused is
+ * not undone.
+ */
+export type JobHandlers<Some> = {
+  [Name in keyof Some]: Some[Name] extends { body: infer Body; answer: infer Answer }
+    ? (body: Body, transaction: Transaction) => Answer
+    : never;
+};
+
+/** Makes a block's handlers over the writer's connection. */
+export type CreateJobHandlers<Some> = (db: DatabaseSync) => JobHandlers<Some>;
+
+/** How one job ended. */
+export type Outcome = { readonly answer: unknown } | { readonly failure: Failure };
+
+/** What the writer's thread is started with. */
+export interface ThreadSettings {
+  readonly path: string;
+  readonly synchronous: "full" | "normal";
+  readonly lockTimeoutMs: number;
+  /** Which file it is; see `identityOf`. */
+  readonly identity: string | undefined;
+}
+
+/** What the writer's thread is told. */
+export type ToThread =
+  | {
+      readonly type: "batch";
+      /** Absent: the machine's clock, read once the transaction has begun. */
+      readonly now: number | undefined;
+      readonly jobs: readonly Job[];
+      /** About how many bytes the jobs write. */
+      readonly bytes: number;
+    }
+  | { readonly type: "close" };
+
+/** What the writer's thread answers a batch with: one outcome per job. */
+export interface FromThread {
+  readonly outcomes: readonly Outcome[];
+}

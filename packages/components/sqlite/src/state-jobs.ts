@@ -1,0 +1,24 @@
+import type { StateOperation, StateRequestId, StateResult } from "@mecha/component";
+
+/** What the state block asks of the writer. */
+export interface StateJobs {
+  /** Does all operations or none. */
+  "state.write": {
+    body: {
+      readonly keyspace: string;
+      readonly operations: readonly StateOperation[];
+      readonly requestId: StateRequestId | undefined;
+    };
+    answer: StateResult[];
+  };
+  /** Removes a bounded number of things whose time is over; says whether there is more. */
+  "state.sweep": { body: Record<string, never>; answer: { readonly more: boolean } };
+}
+
+/** An opaque name of one write. The time keeps it unique even when a restored backup counts its revisions anew. */
+export function etagOf(revision: number, updateTime: number): string {
+  return `${revision.toString(36)}-${updateTime.toString(36)}`;
+}
+
+/** How long, and for how many of them, deletions are remembered for watches that resume. */
+export const deletionLimits = { maxAgeMs: 60 * 60 * 1000, maxCount: 100_000 } as const;

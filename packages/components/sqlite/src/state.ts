@@ -1,0 +1,86 @@
+import {
+  type Clock,
+  ComponentError,
+  type Logger,
+  type StateItem,
+  type StateOperation,
+  type StateStore,
+} from "@mecha/component";
+import type { Settings } from "./config.js";
+import type { Connection } from "./connection.js";
+import { rangeAfter, rangeOfPrefix } from "./ranges.js";
+import { createStateReads } from "./state-reads.js";
+import { createSweeper } from "./state-sweeper.js";
+import { createWatch } from "./state-watch.js";
+
+/** The state block over a connection. */
+export function createStateStore(
+  connection: Connection,
+  settings: Settings,
+  { clock, logger }: { clock: Clock; logger: Logger },
+): { store: StateStore; close(): void } {
+  const { reader, writer } = connection;
+  const reads = createStateReads(reader.db, clock);
+  const sweeper = createSweeper(connection, { clock, logger });
+  const watch = createWatch(connection, reads, sweeper);
+
+  const store: StateStore = {
+    features: stateFeatures,
+    durability: settings.durability,
+
+    get({ keyspace, key, signal }) {
+      signal?.throwIfAborted();
+      return reader.read(() => reads.get(keyspace, key));
+    },
+
+    getMany({ keyspace, keys, maxBytes, signal }) {
+      signal?.throwIfAborted();
+      return reader.snapshot(() => {
+        const items: StateItem[] = [];
+        let bytes = 0;
+        for (const key of keys) {
+          const item = reads.get(keyspace, key);
+          if (item === undefined) continue;
+          bytes += item.value.byteLength;
+          if (bytes > maxBytes) throw tooLarge(maxBytes);
+          items.push(item);
+        }
+        return items;
+      });
+    },
+
+    async write({ keyspace, operations, requestId, signal }) {
+      const owned = operations.map(own);
+      return writer.submit("state.write", { keyspace, operations: owned, requestId }, { bytes: sizeOf(owned), signal });
+    },
+
+    list({ keyspace, prefix, after, limit, maxBytes, keysOnly, signal }) {
+      signal?.throwIfAborted();
+      const range = rangeOfPrefix(prefix);
+      return reader.read(() => reads.list(keyspace, rangeAfter(range, after), { limit, maxBytes, keysOnly }));
+    },
+
+    watch,
+  };
+  return { store, close: sweeper.close };
+}
+
+/** All of them, natively. */
+export const stateFeatures = ["TRANSACT", "WATCH", "TTL"] as const;
+
+/** A value that is a view of a larger buffer would take all of that buffer to the writer's thread. */
+function own(operation: StateOperation): StateOperation {
+  if (operation.type !== "set") return operation;
+  const { value } = operation;
+  return value.byteLength === value.buffer.byteLength ? operation : { ...operation, value: new Uint8Array(value) };
+}
+
+function sizeOf(operations: readonly StateOperation[]): number {
+  return operations.reduce((sum, operation) => sum + (operation.type === "set" ? operation.value.byteLength : 0), 0);
+}
+
+function tooLarge(maxBytes: number): ComponentError {
+  return new ComponentError("TOO_LARGE", `the values are more than ${maxBytes} bytes together; ask for fewer keys`, {
+    metadata: { limit_bytes: String(maxBytes) },
+  });
+}

@@ -1,0 +1,5 @@
+// See ../worker-source.ts.
+declare module "*.js?source" {
+  const source: string;
+  export default source;
+}
