@@ -1,0 +1,52 @@
+import type { Durability, StateFeature, StateResult, StateStore } from "@mecha/component";
+import type { Connection } from "./connection.js";
+import { createChangeLog } from "./state/change-log.js";
+import { createReader } from "./state/read.js";
+import { Sweeper } from "./state/sweeper.js";
+import { Watches } from "./state/watches.js";
+import { createWriter } from "./state/write.js";
+
+export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL"];
+
+/** Every durability that a server's settings can bring, and when. */
+export const durabilities = {
+  REPLICATED: "`synchronous_standby_names` is set, and `synchronous_commit` is `on` or `remote_apply`",
+  HOST: "PostgreSQL's defaults: `fsync` and `synchronous_commit` are on",
+  PROCESS: "`fsync` or `synchronous_commit` is off",
+} satisfies Record<Durability, string>;
+
+/** The state block over a connection. */
+export function createStateStore(connection: Connection): StateStore & { close(): void } {
+  const channel = `${connection.schema}_state`;
+  const write = createWriter(connection);
+  const watches = new Watches(createChangeLog(connection), () => sweeper.hurry());
+  const tell = () => {
+    watches.look();
+    connection.notifications.notify(channel);
+  };
+  const sweeper = new Sweeper(connection, { isWatched: () => watches.count > 0, onExpired: tell });
+  connection.onReturn(() => watches.look());
+  let isListening = false;
+
+  return {
+    features,
+    get durability() {
+      return connection.durability;
+    },
+    ...createReader(connection),
+    async write(call): Promise<StateResult[]> {
+      const results = await write(call);
+      tell();
+      return results;
+    },
+    watch(call) {
+      if (!isListening) connection.notifications.listen(channel, () => watches.look());
+      isListening = true;
+      return watches.watch(call);
+    },
+    close() {
+      sweeper.close();
+      watches.close();
+    },
+  };
+}
