@@ -1,12 +1,9 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { RuntimeService } from "@mecha/api/runtime";
-import { ComponentError } from "@mecha/component";
 import type { ComponentRegistry } from "../../components/registry.js";
 import type { ResourceStatus } from "../../config/status.js";
+import { badRequest, checkPageSize } from "../validation.js";
 import { describeRuntime, type Identity } from "./info.js";
-
-const defaultPageSize = 100;
-const maxPageSize = 1000;
 
 /** `mecha.runtime.v1.RuntimeService`: what the runtime is, and what it was configured with. */
 export function createRuntimeService(
@@ -17,13 +14,12 @@ export function createRuntimeService(
   return {
     getInfo: () => describeRuntime(identity, registry),
     listResources({ pageSize, pageToken }) {
-      if (pageSize < 0 || pageSize > maxPageSize)
-        throw badField("page_size", `is ${pageSize}; 1 to ${maxPageSize} are allowed`);
+      const limit = checkPageSize("page_size", pageSize);
       const all = [...listResources()].sort((a, b) => (positionOf(a) < positionOf(b) ? -1 : 1));
       // The token is the last resource told: what comes and goes between pages shifts nothing.
       const after = pageToken === "" ? "" : decode(pageToken);
       const rest = all.filter((resource) => positionOf(resource) > after);
-      const resources = rest.slice(0, pageSize || defaultPageSize);
+      const resources = rest.slice(0, limit);
       const last = resources.at(-1);
       const more = last !== undefined && resources.length < rest.length;
       return { resources, nextPageToken: more ? Buffer.from(positionOf(last)).toString("base64url") : "" };
@@ -39,9 +35,6 @@ function positionOf({ kind, name }: ResourceStatus): string {
 function decode(token: string): string {
   const position = Buffer.from(token, "base64url").toString();
   if (/^\w+ \S+$/.test(position)) return position;
-  throw badField("page_token", "is not one that this call was given; leave it out to begin anew");
-}
-
-function badField(field: string, description: string): ComponentError {
-  return new ComponentError("BAD_REQUEST", `${field} ${description}`, { violations: [{ field, description }] });
+  const description = "is not one that this call was given; leave it out to begin anew";
+  throw badRequest([{ field: "page_token", description }]);
 }

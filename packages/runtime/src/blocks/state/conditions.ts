@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DurationSchema } from "@bufbuild/protobuf/wkt";
 import type { PreconditionSchema } from "@mecha/api/state";
 import type { HttpRequest } from "../../server/http.js";
-import { badRequest } from "./validate.js";
+import { badRequest } from "../validation.js";
 
 /** `*`, or entity tags without their quotes. A weak tag is marked: it never matches where a strong comparison is asked for. */
 export type Etags = "*" | readonly { readonly etag: string; readonly weak: boolean }[];

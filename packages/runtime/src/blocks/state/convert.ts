@@ -1,6 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   type DeleteResponse,
   DeleteResponseSchema,
@@ -14,6 +12,7 @@ import {
   WatchResponseSchema,
 } from "@mecha/api/state";
 import type { StateChange, StateItem, StateResult } from "@mecha/component";
+import { toTimestamp } from "../time.js";
 
 /** A store's item as a message. */
 export function toItem(stored: StateItem): Item {
@@ -68,12 +67,4 @@ export function toWatchResponse(change: StateChange, resumeToken: string): Watch
     case "synced":
       return create(WatchResponseSchema, { resumeToken, change: { case: "synced", value: {} } });
   }
-}
-
-function toTimestamp(ms: number): Timestamp {
-  const timestamp = create(TimestampSchema);
-  const seconds = Math.floor(ms / 1000);
-  timestamp.seconds = BigInt(seconds);
-  timestamp.nanos = (ms - seconds * 1000) * 1_000_000;
-  return timestamp;
 }

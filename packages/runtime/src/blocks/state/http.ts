@@ -13,9 +13,10 @@ import { ComponentError, stateLimits } from "@mecha/component";
 import { abortOnClose, type HttpRequest, type HttpResponse, readBody, send, sendError } from "../../server/http.js";
 import { fromComponentError } from "../../telemetry/errors.js";
 import type { Door } from "../block.js";
+import { badRequest } from "../validation.js";
 import { matchesEtag, parseEtags, parseTtl, toPrecondition } from "./conditions.js";
 import type { StateServiceImpl } from "./service.js";
-import { badRequest, valueTooLarge } from "./validate.js";
+import { valueTooLarge } from "./validate.js";
 
 const prefix = "/state/";
 

@@ -14,22 +14,19 @@ import {
 import type { Awaitable, StateItem, StateOperation, StateRequestId, StateResult } from "@mecha/component";
 import { stateLimits } from "@mecha/component";
 import type { Binding, ComponentRegistry } from "../../components/registry.js";
+import { openToken, sealToken, tokenScope } from "../tokens.js";
+import { badRequest, checkPageSize, requireFeature, Violations } from "../validation.js";
 import { toDeleteResponse, toItem, toOperationResult, toSetResponse, toWatchResponse } from "./convert.js";
 import { toRequestId } from "./fingerprint.js";
-import { openToken, sealToken, tokenScope } from "./tokens.js";
 import {
-  badRequest,
   checkKey,
   checkKeys,
-  checkPageSize,
   checkPrefix,
   checkRequestId,
   checkSizes,
-  requireFeature,
   toDelete,
   toOperations,
   toSet,
-  Violations,
 } from "./validate.js";
 
 /** What a call needs of its context; the plain-HTTP doors have no more. */
@@ -84,7 +81,7 @@ export function createStateService(registry: ComponentRegistry) {
       checkRequestId(request.requestId, violations);
       violations.throwIfAny();
       const binding = use(request.store);
-      requireFeature(binding.serve.features, "TRANSACT", binding.live.plan.name);
+      requireFeature(binding.serve.features, "TRANSACT", "state", binding.live.plan.name);
       const requestId = toRequestId(request.requestId, "Transact", operations);
       const results = await write(binding, operations, requestId, context);
       return create(TransactResponseSchema, { results: results.map(toOperationResult) });
@@ -109,7 +106,7 @@ export function createStateService(registry: ComponentRegistry) {
       const target = toTarget(request.target);
       const { live, serve, keyspace } = use(request.store);
       const { name } = live.plan;
-      requireFeature(serve.features, "WATCH", name);
+      requireFeature(serve.features, "WATCH", "state", name);
       const scope = tokenScope(
         "watch",
         name,
@@ -148,7 +145,7 @@ function write(
 ): Awaitable<StateResult[]> {
   checkSizes(operations);
   if (operations.some((operation) => operation.type === "set" && operation.ttlMs !== undefined)) {
-    requireFeature(serve.features, "TTL", live.plan.name);
+    requireFeature(serve.features, "TTL", "state", live.plan.name);
   }
   const results = serve.write({ keyspace, operations, requestId, signal: context.signal });
   return results instanceof Promise ? live.track(results) : results;

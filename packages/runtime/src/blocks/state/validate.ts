@@ -1,12 +1,8 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Operation, Precondition } from "@mecha/api/state";
-import {
-  ComponentError,
-  type StateFeature,
-  type StateOperation,
-  type StatePrecondition,
-  stateLimits,
-} from "@mecha/component";
+import { ComponentError, type StateOperation, type StatePrecondition, stateLimits } from "@mecha/component";
+import { toMs } from "../time.js";
+import { badRequest, checkBytes, isLongerThan, Violations } from "../validation.js";
 
 const {
   maxKeyBytes,
@@ -16,42 +12,9 @@ const {
   maxOperations,
   maxTransactionBytes,
   maxGetManyKeys,
-  maxPageSize,
   minTtlMs,
   maxTtlMs,
 } = stateLimits;
-
-/** One field that is wrong: its path in proto names, and what would be right. */
-export interface Violation {
-  readonly field: string;
-  readonly description: string;
-}
-
-/** Collects what is wrong with a request, so that the caller hears of all of it at once. Nothing is allocated while nothing is. */
-export class Violations {
-  #found: Violation[] | undefined;
-
-  add(field: string, description: string): void {
-    this.#found ??= [];
-    this.#found.push({ field, description });
-  }
-
-  /** Throws BAD_REQUEST if something was found. */
-  throwIfAny(): void {
-    if (this.#found !== undefined) throw badRequest(this.#found);
-  }
-}
-
-/** BAD_REQUEST with its violations, and the same in words. */
-export function badRequest(found: readonly Violation[]): ComponentError {
-  const message = found.map(({ field, description }) => `${field} ${description}`).join("; ");
-  return new ComponentError("BAD_REQUEST", message, { violations: [...found] });
-}
-
-/** UTF-8 takes at most 3 bytes per UTF-16 unit: most strings need no counting. */
-function isLongerThan(text: string, maxBytes: number): boolean {
-  return text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes;
-}
 
 /** What is wrong with a key; undefined if nothing. */
 function keyFault(key: string): string | undefined {
@@ -95,24 +58,9 @@ export function checkPrefix(field: string, prefix: string): void {
   if (fault !== undefined) throw badRequest([{ field, description: fault.replace("a key is 1", "a prefix is 0") }]);
 }
 
-/** Requires 0 to 1000; 0 is the default. */
-export function checkPageSize(field: string, pageSize: number): number {
-  if (pageSize < 0 || pageSize > maxPageSize) {
-    throw badRequest([
-      { field, description: `is ${pageSize}; 1 to ${maxPageSize} are allowed, 0 means ${stateLimits.defaultPageSize}` },
-    ]);
-  }
-  return pageSize === 0 ? stateLimits.defaultPageSize : pageSize;
-}
-
 /** Requires at most 128 bytes. */
 export function checkRequestId(requestId: string, violations: Violations): void {
-  if (isLongerThan(requestId, maxRequestIdBytes)) {
-    violations.add(
-      "request_id",
-      `is ${Buffer.byteLength(requestId)} bytes long; at most ${maxRequestIdBytes} are allowed`,
-    );
-  }
+  checkBytes("request_id", requestId, maxRequestIdBytes, violations);
 }
 
 /** A SetRequest or SetOperation, whose fields are the same. */
@@ -127,10 +75,7 @@ interface SetFields {
 /** The operation that a Set asks for; `path` is where its fields are: "" or "operations[3].set.". */
 export function toSet(fields: SetFields, path: string, violations: Violations): StateOperation {
   addKeyFault(fields.key, path, violations);
-  if (isLongerThan(fields.contentType, maxContentTypeBytes)) {
-    const length = Buffer.byteLength(fields.contentType);
-    violations.add(`${path}content_type`, `is ${length} bytes long; at most ${maxContentTypeBytes} are allowed`);
-  }
+  checkBytes(`${path}content_type`, fields.contentType, maxContentTypeBytes, violations);
   return {
     type: "set",
     key: fields.key,
@@ -224,18 +169,6 @@ function tooLarge(what: string, limit: number, actual: number, metadata: Record<
   });
 }
 
-/** Requires a feature of the component. */
-export function requireFeature(features: readonly StateFeature[], feature: StateFeature, component: string): void {
-  if (features.includes(feature)) return;
-  throw new ComponentError(
-    "FEATURE_NOT_SERVED",
-    `component "${component}" does not serve feature ${feature} of block "state"`,
-    {
-      metadata: { component, block: "state", feature },
-    },
-  );
-}
-
 function addKeyFault(key: string, path: string, violations: Violations): void {
   const fault = keyFault(key);
   if (fault !== undefined) violations.add(`${path}key`, fault);
@@ -264,14 +197,13 @@ function toPrecondition(
   }
 }
 
-/** A duration in whole ms, rounded up: a TTL never ends early. */
-function toTtlMs({ seconds, nanos }: Duration, path: string, violations: Violations): number | undefined {
-  const ttlMs = Number(seconds) * 1000 + Math.ceil(nanos / 1e6);
-  const wellFormed = Math.abs(nanos) < 1e9 && (nanos === 0 || seconds === 0n || nanos > 0 === seconds > 0n);
-  if (wellFormed && ttlMs >= minTtlMs && ttlMs <= maxTtlMs) return ttlMs;
+/** A TTL in whole ms. */
+function toTtlMs(ttl: Duration, path: string, violations: Violations): number | undefined {
+  const ttlMs = toMs(ttl);
+  if (ttlMs !== undefined && ttlMs >= minTtlMs && ttlMs <= maxTtlMs) return ttlMs;
   violations.add(
     `${path}ttl`,
-    `is ${Number(seconds) + nanos / 1e9} s; 1 ms to 10 years (${maxTtlMs / 1000} s) are allowed`,
+    `is ${Number(ttl.seconds) + ttl.nanos / 1e9} s; 1 ms to 10 years (${maxTtlMs / 1000} s) are allowed`,
   );
   return undefined;
 }

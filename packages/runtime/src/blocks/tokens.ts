@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import { badRequest } from "./validate.js";
+import { badRequest } from "./validation.js";
 
 /**
  * Page and resume tokens are opaque to callers: a digest of what they belong to, then where to go on. The digest is no secret: it keeps a

@@ -1,0 +1,18 @@
+import { create } from "@bufbuild/protobuf";
+import { type Duration, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+
+/** A time in ms since the epoch as a message. */
+export function toTimestamp(ms: number): Timestamp {
+  const timestamp = create(TimestampSchema);
+  const seconds = Math.floor(ms / 1000);
+  timestamp.seconds = BigInt(seconds);
+  timestamp.nanos = (ms - seconds * 1000) * 1_000_000;
+  return timestamp;
+}
+
+/** A duration in whole ms, rounded up, so that nothing ends early; undefined if it is malformed. */
+export function toMs({ seconds, nanos }: Duration): number | undefined {
+  const sameSign = nanos === 0 || seconds === 0n || nanos > 0 === seconds > 0n;
+  if (!sameSign || Math.abs(nanos) >= 1e9) return undefined;
+  return Number(seconds) * 1000 + Math.ceil(nanos / 1e6);
+}
