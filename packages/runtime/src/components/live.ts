@@ -1,6 +1,6 @@
 import type { Component } from "@mecha/component";
 import { ComponentError } from "@mecha/component";
-import type { ComponentPlan } from "../config/plan.js";
+import type { ComponentPlan } from "../config/component-plan.js";
 
 /** How a component is, as far as the runtime knows. */
 export type HealthState = { readonly healthy: true } | { readonly healthy: false; readonly lastError: string };

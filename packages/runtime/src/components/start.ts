@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { type Clock, type Component, type ComponentContext, type Durability, systemClock } from "@mecha/component";
 import type { BlockName } from "../blocks/registry.js";
-import type { ComponentPlan } from "../config/plan.js";
+import type { ComponentPlan } from "../config/component-plan.js";
 import { createComponentLogger, type RuntimeLogger } from "../telemetry/logger.js";
 import { LiveComponent } from "./live.js";
 

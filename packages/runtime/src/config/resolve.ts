@@ -1,5 +1,5 @@
 import type { SecretStore } from "@mecha/component";
-import { type ComponentPlan, problemOf } from "./plan.js";
+import { type ComponentPlan, problemOf } from "./component-plan.js";
 import type { Problem } from "./problem.js";
 import { type Reference, substitute } from "./references.js";
 import { validate } from "./validate.js";

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
+import { resourceId } from "./component-plan.js";
 import type { Plan } from "./plan.js";
-import { resourceId } from "./plan.js";
 import type { Problem } from "./problem.js";
 
 /** A resource as `RuntimeService.ListResources` tells of it. */

@@ -1,0 +1,40 @@
+import type { ComponentDefinition, Durability } from "@mecha/component";
+import type { BlockName } from "../blocks/registry.js";
+import type { ResourceDocument } from "./documents.js";
+import type { Problem } from "./problem.js";
+import type { Reference } from "./references.js";
+
+/** One component as the resources want it; its configuration still has references in it. */
+export interface ComponentPlan {
+  readonly name: string;
+  readonly definition: ComponentDefinition;
+  /** `spec.config`, references and all. */
+  readonly rawConfig: unknown;
+  readonly references: readonly Reference[];
+  readonly blocks: readonly BlockName[];
+  /** The blocks that it is the chosen default of. */
+  readonly defaults: readonly BlockName[];
+  readonly requires: readonly string[];
+  /** The app ids that may use it; undefined: all. */
+  readonly scopes: readonly string[] | undefined;
+  readonly keyspace: "app" | "shared";
+  readonly acceptDurability: Durability;
+  /** No resource names it. */
+  readonly implicit: boolean;
+  readonly document: ResourceDocument;
+}
+
+/** `Component/orders-db` */
+export function resourceId(plan: ComponentPlan): string {
+  return `Component/${plan.name}`;
+}
+
+/** A problem with a component, at a path of its document. */
+export function problemOf(plan: ComponentPlan, message: string, path: readonly PropertyKey[] = []): Problem {
+  return { source: plan.document.sourceOf(path), resource: resourceId(plan), message };
+}
+
+/** The secret stores that a component's configuration refers to. */
+export function secretStoresOf(plan: ComponentPlan): string[] {
+  return [...new Set(plan.references.flatMap((reference) => (reference.kind === "secret" ? [reference.store] : [])))];
+}

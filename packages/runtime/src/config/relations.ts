@@ -1,0 +1,80 @@
+import { appBlocks, type BlockName } from "../blocks/registry.js";
+import { type ComponentPlan, problemOf, secretStoresOf } from "./component-plan.js";
+import type { Problem } from "./problem.js";
+import { didYouMean } from "./suggest.js";
+
+/** Requires every component to have a name of its own. */
+export function checkNames(components: readonly ComponentPlan[], problems: Problem[]): void {
+  const first = new Map<string, ComponentPlan>();
+  for (const plan of components) {
+    const other = first.get(plan.name);
+    if (other === undefined) first.set(plan.name, plan);
+    else {
+      const where = other.document.sourceOf(["metadata", "name"]);
+      problems.push(
+        problemOf(plan, `there is another component "${plan.name}" at ${where}; rename one`, ["metadata", "name"]),
+      );
+    }
+  }
+}
+
+/** Requires the secret stores that configurations refer to, and no circle of them. */
+export function checkSecretStores(components: readonly ComponentPlan[], problems: Problem[]): void {
+  const stores = components.filter(({ blocks }) => blocks.includes("secret"));
+  const names = [...new Set(["env", "file", ...stores.map(({ name }) => name)])];
+  for (const plan of components) {
+    for (const reference of plan.references) {
+      if (reference.kind !== "secret" || stores.some(({ name }) => name === reference.store)) continue;
+      const hint = didYouMean(reference.store, names) || `; there are: ${names.join(", ")}`;
+      problems.push(
+        problemOf(plan, `there is no secret store "${reference.store}"${hint}`, ["spec", "config", ...reference.path]),
+      );
+    }
+    const cycle = findCycle(plan, components);
+    if (cycle !== undefined) {
+      problems.push(
+        problemOf(plan, `its configuration needs secrets in a circle: ${cycle.join(" → ")}`, ["spec", "config"]),
+      );
+    }
+  }
+}
+
+/** The names of a way from `plan` back to it over secret references. */
+function findCycle(plan: ComponentPlan, components: readonly ComponentPlan[]): string[] | undefined {
+  const seen = new Set<string>();
+  const visit = (at: ComponentPlan, way: string[]): string[] | undefined => {
+    for (const store of secretStoresOf(at)) {
+      if (store === plan.name) return [...way, store];
+      if (seen.has(store)) continue;
+      seen.add(store);
+      const next = components.find(({ name }) => name === store);
+      const found = next === undefined ? undefined : visit(next, [...way, store]);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return visit(plan, [plan.name]);
+}
+
+/** Each block's default: the one that says so, or the only one that serves it. */
+export function chooseDefaults(components: readonly ComponentPlan[], problems: Problem[]): ComponentPlan[] {
+  const defaults = new Map<ComponentPlan, BlockName[]>();
+  for (const { name: block } of appBlocks) {
+    const serving = components.filter(({ blocks }) => blocks.includes(block));
+    const claiming = serving.filter((plan) => plan.defaults.includes(block));
+    const candidates = claiming.length > 0 ? claiming : serving;
+    const [only, ...others] = candidates;
+    if (only === undefined) continue;
+    if (others.length === 0) {
+      defaults.set(only, [...(defaults.get(only) ?? []), block]);
+      continue;
+    }
+    const names = candidates.map(({ name }) => `"${name}"`).join(", ");
+    const message =
+      claiming.length > 0
+        ? `${names} all say that they are the default of block "${block}"; one can be`
+        : `${names} all serve block "${block}" and none is its default; write default: true (or a list of blocks) in one`;
+    for (const plan of candidates) problems.push(problemOf(plan, message, ["spec", "default"]));
+  }
+  return components.map((plan) => ({ ...plan, defaults: defaults.get(plan) ?? [] }));
+}
