@@ -16,9 +16,9 @@ export interface CallOptions {
 /** The longest delay a timer takes, in ms; a longer one would fire at once. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
-/** Throws BAD_REQUEST for a deadline that a timer cannot keep. */
+/** A deadline in whole ms, as the wire wants it. Throws BAD_REQUEST for one that a timer cannot keep. */
 export function checkTimeoutMs(timeoutMs: number): number {
-  if (timeoutMs >= 1 && timeoutMs <= longestTimeoutMs) return timeoutMs;
+  if (timeoutMs >= 1 && timeoutMs <= longestTimeoutMs) return Math.ceil(timeoutMs);
   throw badRequest("timeoutMs", `must be from 1 to ${longestTimeoutMs} milliseconds, is ${timeoutMs}`);
 }
 

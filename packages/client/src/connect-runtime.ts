@@ -33,7 +33,7 @@ export function connectRuntime(options: ClientOptions = {}): RuntimeConnection {
     await own.close();
   };
   return {
-    transport: policyTransport(resolved.transport ?? own, resolved),
+    transport: policyTransport(resolved.transport ?? own, resolved, closed.signal),
     retry: resolved.retry,
     timeoutMs: resolved.timeoutMs,
     closed: closed.signal,

@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "@mecha/api/rpc";
 
 /**
  * Whether `error` is about the connection to the runtime rather than an answer of the runtime's, and if so, whether the request may have
@@ -17,6 +18,23 @@ export function connectionTrouble(error: unknown): "before" | "during" | undefin
   // A proxy that has no runtime behind it, or a connection that refused the stream.
   return error instanceof ConnectError && error.code === Code.Unavailable ? "during" : undefined;
 }
+
+/**
+ * Whether `error` is how a stream ends that was cut off while it worked. What a transport makes of half a message differs; what a runtime says
+ * always bears an ErrorInfo.
+ */
+export function isCutStream(error: unknown): boolean {
+  if (!(error instanceof ConnectError) || error.findDetails(ErrorInfoSchema).length > 0) return false;
+  return cutStreamCodes.has(error.code);
+}
+
+const cutStreamCodes: ReadonlySet<Code> = new Set([
+  Code.Aborted,
+  Code.DataLoss,
+  Code.Internal,
+  Code.InvalidArgument,
+  Code.Unknown,
+]);
 
 /** System errors of a request that never left: no name, no listener. */
 const neverSent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"]);

@@ -15,11 +15,14 @@ import { resolveRetryOptions, type Waiting } from "./retry.js";
 
 const policies: Policies = { token: undefined, timeoutMs: 10_000, retry: resolveRetryOptions(), retryWrites: false };
 
+/** A client that nobody closes. */
+const open = new AbortController().signal;
+
 /** Time that passes only while somebody waits. */
 function turnableTime(whileWaiting = () => {}) {
   const waits: number[] = [];
   const waiting: Waiting = {
-    now: () => waits.reduce((sum, wait) => sum + wait, 0),
+    now: () => waits.reduce((sum, wait) => sum + wait, 0.1),
     random: () => 1,
     async sleep(delayMs, signal) {
       waits.push(delayMs);
@@ -45,12 +48,12 @@ function clientOf(failures: unknown[], options: Partial<Policies> = {}, whileWai
     }),
   );
   const { waits, waiting } = turnableTime(whileWaiting);
-  const rpc = createClient(StateService, policyTransport(handlers, { ...policies, ...options }, waiting));
+  const rpc = createClient(StateService, policyTransport(handlers, { ...policies, ...options }, open, waiting));
   return { rpc, calls, waits };
 }
 
 /** A transport whose connection breaks: what no handler can do. */
-function brokenTransport(...failures: unknown[]) {
+function brokenTransport(failures: unknown[], options: Partial<Policies> = {}) {
   const { waits, waiting } = turnableTime();
   let attempts = 0;
   const transport: Transport = {
@@ -58,7 +61,7 @@ function brokenTransport(...failures: unknown[]) {
     stream: () => Promise.reject(failures[0]),
   };
   return {
-    rpc: createClient(StateService, policyTransport(transport, policies, waiting)),
+    rpc: createClient(StateService, policyTransport(transport, { ...policies, ...options }, open, waiting)),
     attempts: () => attempts,
     waits,
   };
@@ -158,7 +161,7 @@ describe("a write that may have been done", () => {
     await expect(rpc.set({ key: "a" })).rejects.toMatchObject({ code: "unknown", reason: "OUTCOME_UNKNOWN" });
     expect(calls).toHaveLength(1);
 
-    const broken = brokenTransport(lost);
+    const broken = brokenTransport([lost]);
     await expect(broken.rpc.set({ key: "a" })).rejects.toMatchObject({
       code: "unknown",
       reason: "OUTCOME_UNKNOWN",
@@ -184,14 +187,49 @@ describe("a write that may have been done", () => {
   });
 
   it("is sent again when no connection was made at all", async () => {
-    const broken = brokenTransport(refused, refused, reason("BAD_REQUEST", Code.InvalidArgument));
+    const broken = brokenTransport([refused, refused, reason("BAD_REQUEST", Code.InvalidArgument)]);
     await expect(broken.rpc.set({ key: "a" })).rejects.toMatchObject({ reason: "BAD_REQUEST" });
     expect(broken.attempts()).toBe(3);
   });
 });
 
+describe("a write that may have been done in an earlier attempt", () => {
+  const twice = { retry: resolveRetryOptions({ maxAttempts: 2 }) };
+
+  it("throws OUTCOME_UNKNOWN when no attempt gets an answer, though the last one did nothing", async () => {
+    for (const last of [refused, away()]) {
+      const { rpc, attempts } = brokenTransport([lost, last], twice);
+      await expect(rpc.set({ key: "a", requestId: "r-1" })).rejects.toMatchObject({ reason: "OUTCOME_UNKNOWN" });
+      expect(attempts()).toBe(2);
+    }
+  });
+
+  it("throws what the runtime answers in the end: with a request id that is the answer to the first attempt too", async () => {
+    const { rpc } = brokenTransport([lost, reason("ETAG_MISMATCH", Code.Aborted)], twice);
+    await expect(rpc.set({ key: "a", requestId: "r-1" })).rejects.toMatchObject({ reason: "ETAG_MISMATCH" });
+  });
+});
+
+describe("a closed client", () => {
+  it("refuses calls, and takes what its closing cut off for canceled", async () => {
+    const closed = new AbortController();
+    const { waiting } = turnableTime();
+    const cutByClose: Transport = {
+      unary() {
+        closed.abort();
+        return Promise.reject(new ConnectError("closed", Code.Canceled));
+      },
+      stream: () => Promise.reject(new ConnectError("closed", Code.Canceled)),
+    };
+    const rpc = createClient(StateService, policyTransport(cutByClose, policies, closed.signal, waiting));
+    await expect(rpc.set({ key: "a" })).rejects.toMatchObject({ code: "canceled", message: "closed" });
+    await expect(rpc.get({ key: "a" })).rejects.toMatchObject({ code: "canceled", message: "this client is closed" });
+    await expect(rpc.watch({})[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "canceled" });
+  });
+});
+
 it("sends a read again whose connection was lost", async () => {
-  const broken = brokenTransport(lost, reason("BAD_REQUEST", Code.InvalidArgument));
+  const broken = brokenTransport([lost, reason("BAD_REQUEST", Code.InvalidArgument)]);
   await expect(broken.rpc.get({ key: "a" })).rejects.toMatchObject({ reason: "BAD_REQUEST" });
   expect(broken.attempts()).toBe(2);
 });
@@ -199,14 +237,14 @@ it("sends a read again whose connection was lost", async () => {
 it('takes "canceled" for a lost connection when the caller did not cancel: HTTP/2 calls it so', async () => {
   const cut = new ConnectError("http/2 stream closed with error code CANCEL (0x8)", Code.Canceled);
   const failure = { reason: "RUNTIME_UNAVAILABLE", cause: cut };
-  const { rpc } = brokenTransport(cut);
+  const { rpc } = brokenTransport([cut]);
   await expect(rpc.set({ key: "a" })).rejects.toMatchObject({ reason: "OUTCOME_UNKNOWN", cause: cut });
   await expect(rpc.get({ key: "a" })).rejects.toMatchObject(failure);
   await expect(rpc.watch({})[Symbol.asyncIterator]().next()).rejects.toMatchObject(failure);
 });
 
 it("says that the runtime is unavailable when it never came", async () => {
-  const broken = brokenTransport(refused);
+  const broken = brokenTransport([refused]);
   await expect(broken.rpc.get({ key: "a" })).rejects.toMatchObject({
     code: "unavailable",
     reason: "RUNTIME_UNAVAILABLE",
@@ -236,22 +274,30 @@ it("refuses a deadline that a timer cannot keep", async () => {
   await expect(rpc.get({ key: "a" }, { timeoutMs: 2 ** 31 })).rejects.toMatchObject({ reason: "BAD_REQUEST" });
 });
 
-it("throws MechaErrors from streams, at their start and in their middle", async () => {
-  const failure = reason("COMPONENT_REPLACED", Code.Unavailable);
-  const handlers = createRouterTransport(({ service }) =>
-    service(StateService, {
-      async *watch({ resumeToken }) {
-        if (resumeToken === "start") throw failure;
-        yield { resumeToken: "1" };
-        throw failure;
-      },
-    }),
-  );
-  const rpc = createClient(StateService, policyTransport(handlers, policies));
-  for (const resumeToken of ["start", "middle"]) {
-    const read = async () => {
-      for await (const _response of rpc.watch({ resumeToken }));
-    };
-    await expect(read()).rejects.toMatchObject({ name: "MechaError", reason: "COMPONENT_REPLACED" });
+describe("a stream", () => {
+  /** Reads a stream that fails at its start, or after its first message. */
+  async function read(failure: ConnectError, at: "start" | "middle") {
+    const handlers = createRouterTransport(({ service }) =>
+      service(StateService, {
+        async *watch() {
+          if (at === "middle") yield { resumeToken: "1" };
+          throw failure;
+        },
+      }),
+    );
+    const rpc = createClient(StateService, policyTransport(handlers, policies, open));
+    for await (const { resumeToken } of rpc.watch({})) expect(resumeToken).toBe("1");
   }
+
+  it.each(["start", "middle"] as const)("throws MechaErrors, here at its %s", async (at) => {
+    const failure = reason("COMPONENT_REPLACED", Code.Unavailable);
+    await expect(read(failure, at)).rejects.toMatchObject({ name: "MechaError", reason: "COMPONENT_REPLACED" });
+  });
+
+  it("that was cut off while it worked is a lost connection, and one that never worked is not", async () => {
+    const half = new ConnectError("protocol error: promised 10 bytes, got 3", Code.InvalidArgument);
+    await expect(read(half, "middle")).rejects.toMatchObject({ reason: "RUNTIME_UNAVAILABLE" });
+    await expect(read(half, "start")).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });
+    await expect(read(reason("INTERNAL", Code.Internal), "middle")).rejects.toMatchObject({ reason: "INTERNAL" });
+  });
 });

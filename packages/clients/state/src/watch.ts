@@ -1,5 +1,5 @@
 import type { WatchResponse } from "@mecha/api/state";
-import { abortError, backoffMs, MechaError, runtimeUnavailable, sleep } from "@mecha/client";
+import { backoffMs, MechaError, runtimeUnavailable, sleep } from "@mecha/client";
 import type { StateItem } from "./item.js";
 import type { StateCallOptions } from "./options.js";
 import { decodeItem, type Scope } from "./scope.js";
@@ -94,7 +94,6 @@ async function* watch<Out>(
         failure = MechaError.from(error);
       }
       if (ended.aborted) return;
-      if (options.signal?.aborted) throw abortError(options.signal);
       if (failure.reason === "RESUME_EXPIRED" && resumeToken !== "") {
         resumeToken = "";
         yield { type: "reset" };
@@ -104,8 +103,7 @@ async function* watch<Out>(
         attempt = 1;
         lastHeard = performance.now();
       }
-      if (!isInterruption(failure, heard)) throw failure;
-      if (runtime.retry.maxAttempts === 1) throw failure;
+      if (failure.code !== "unavailable" || runtime.retry.maxAttempts === 1) throw failure;
       const delayMs = backoffMs(runtime.retry, attempt, failure, Math.random);
       if (performance.now() + delayMs - lastHeard > (options.reconnectTimeoutMs ?? 60_000)) throw failure;
       await sleep(delayMs, signal);
@@ -113,14 +111,6 @@ async function* watch<Out>(
   } finally {
     closed.abort(); // A loop that is left leaves the call open otherwise.
   }
-}
-
-/** Whether the watch can go on once the runtime is back. A stream that was cut off while it worked is, whatever the transport calls that. */
-function isInterruption(error: MechaError, heard: boolean): boolean {
-  return (
-    error.code === "unavailable" ||
-    (heard && (error.code === "internal" || error.code === "unknown" || error.reason === "ABORTED"))
-  );
 }
 
 async function toChange<Out>(scope: Scope<never, Out>, response: WatchResponse): Promise<StateChange<Out> | undefined> {
