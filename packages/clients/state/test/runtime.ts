@@ -20,6 +20,7 @@ export async function keepStore() {
   const component = await startComponent(memory, {});
   const { state } = component.blocks as { state: StateStore };
   let hold: Promise<void> | undefined;
+  let writes = 0;
   const kept: StateStore = {
     features: state.features,
     durability: state.durability,
@@ -28,6 +29,7 @@ export async function keepStore() {
     list: (call) => state.list(call),
     watch: (call) => state.watch(call),
     async write(call) {
+      writes++;
       const results = await state.write(call);
       await hold;
       return results;
@@ -59,6 +61,8 @@ export async function keepStore() {
         resolve();
       };
     },
+    /** How many writes came, those sent again included. */
+    writes: () => writes,
     close: () => component.close(),
   };
 }
