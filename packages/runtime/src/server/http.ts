@@ -28,7 +28,7 @@ const statuses: Readonly<Record<Code, number>> = {
   [Code.Unauthenticated]: 401,
 };
 
-/** Answers and ends; `body` is text or bytes. */
+/** Answers and ends; `body` is text or bytes, and its length is told unless `headers` tell another (for HEAD). */
 export function send(
   response: HttpResponse,
   status: number,
@@ -36,8 +36,8 @@ export function send(
   body: string | Uint8Array = "",
 ): void {
   response.statusCode = status;
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   if (status !== 204 && status !== 304) response.setHeader("content-length", Buffer.byteLength(body));
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.end(body);
 }
 

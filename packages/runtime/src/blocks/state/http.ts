@@ -40,9 +40,11 @@ export function createStateDoor(service: StateServiceImpl): Door {
       throw new ComponentError("ETAG_MISMATCH", `the item's etag is "${item.etag}"`);
     }
     const ifNoneMatch = parseEtags(request, "if-none-match");
-    const unchanged = ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, item.etag, "weak");
-    const body = unchanged || request.method === "HEAD" ? undefined : item.value;
-    send(response, unchanged ? 304 : 200, headersOf(item), body);
+    if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, item.etag, "weak")) send(response, 304, headersOf(item));
+    else {
+      const headers = { ...headersOf(item), "content-length": String(item.value.byteLength) };
+      send(response, 200, headers, request.method === "HEAD" ? undefined : item.value);
+    }
   };
 
   const put: Handler = async (request, response) => {

@@ -1,9 +1,13 @@
 import { createClient } from "@connectrpc/connect";
 import { StateService } from "@mecha/api/state";
+import { type StateStore, stateLimits } from "@mecha/component";
+import { memory } from "@mecha/component-memory";
 import { describe, expect, it } from "vitest";
-import { callState, component, startRuntime } from "../../../test/helpers.js";
+import { callState, component, startRuntime, until } from "../../../test/helpers.js";
 
-describe("the state block", () => {
+const base64 = (bytes: number) => Buffer.alloc(bytes, 1).toString("base64");
+
+describe("the state block, called as curl calls it", () => {
   it("answers over the socket what was written in process", async () => {
     const runtime = await startRuntime();
     const client = createClient(StateService, runtime.transport);
@@ -12,8 +16,284 @@ describe("the state block", () => {
     expect(json).toMatchObject({ item: { key: "greeting", value: "aGVsbG8=", etag } });
   });
 
-  it("keeps the keys of apps and namespaces apart unless the keyspace is shared", async () => {
-    const runtime = await startRuntime({ resources: [component("memory")] });
-    expect(runtime.info().components).toHaveLength(1);
+  it("tells an empty value from an absent one", async () => {
+    const { endpoint } = await startRuntime();
+    await callState(endpoint, "Set", { key: "empty" });
+    expect((await callState(endpoint, "Get", { key: "empty" })).json).toMatchObject({ item: { key: "empty" } });
+    expect((await callState(endpoint, "Get", { key: "absent" })).json).toEqual({});
+  });
+
+  it("takes keys of 1 and of 512 bytes, and refuses 0 and 513 by name", async () => {
+    const { endpoint } = await startRuntime();
+    for (const key of ["k", "é".repeat(256)]) expect((await callState(endpoint, "Set", { key })).status).toBe(200);
+    for (const key of ["", `${"é".repeat(256)}x`, "a\0b"]) {
+      const { status, reason, fields } = await callState(endpoint, "Set", { key });
+      expect({ status, reason, fields }).toEqual({ status: 400, reason: "BAD_REQUEST", fields: ["key"] });
+    }
+  });
+
+  it("refuses half a surrogate pair, which no UTF-8 has", async () => {
+    const { endpoint } = await startRuntime();
+    const { status } = await callState(endpoint, "Get", '{"key":"\\ud800"}');
+    expect(status).toBe(400);
+  });
+
+  it("takes a value of exactly the limit, and refuses one byte more with both numbers", async () => {
+    const { endpoint } = await startRuntime();
+    const { maxValueBytes } = stateLimits;
+    expect((await callState(endpoint, "Set", { key: "k", value: base64(maxValueBytes) })).status).toBe(200);
+    const { status, reason, json } = await callState(endpoint, "Set", { key: "k", value: base64(maxValueBytes + 1) });
+    expect({ status, reason }).toEqual({ status: 429, reason: "TOO_LARGE" });
+    expect(JSON.stringify(json)).toContain(`"limit_bytes":"${maxValueBytes}"`);
+    expect(JSON.stringify(json)).toContain(`"actual_bytes":"${maxValueBytes + 1}"`);
+  });
+
+  it("takes a transaction of exactly the limit, and refuses one byte more", async () => {
+    const { endpoint } = await startRuntime();
+    const half = stateLimits.maxTransactionBytes / 2;
+    const transaction = (extra: number) => ({
+      operations: [
+        { set: { key: "a", value: base64(half - 1) } },
+        { set: { key: "b", value: base64(half - 1 + extra) } },
+      ],
+    });
+    expect((await callState(endpoint, "Transact", transaction(0))).status).toBe(200);
+    const { reason, json } = await callState(endpoint, "Transact", transaction(1));
+    expect(reason).toBe("TOO_LARGE");
+    expect(JSON.stringify(json)).toContain(`"actual_bytes":"${stateLimits.maxTransactionBytes + 1}"`);
+  });
+
+  it("names every field that is wrong, in proto names", async () => {
+    const { endpoint } = await startRuntime();
+    const set = await callState(endpoint, "Set", {
+      key: "",
+      contentType: "x".repeat(257),
+      ttl: "-1s",
+      requestId: "x".repeat(129),
+      precondition: {},
+    });
+    expect(set.fields).toEqual(["key", "content_type", "ttl", "precondition", "request_id"]);
+    const transact = await callState(endpoint, "Transact", {
+      operations: [
+        {},
+        { set: { key: "a", precondition: { absent: false } } },
+        { delete: { key: "a", precondition: { absent: true } } },
+        { check: { key: "b" } },
+        { set: { key: "", precondition: { etag: "" } } },
+      ],
+    });
+    expect(transact.fields).toEqual([
+      "operations[0]",
+      "operations[1].set.precondition.absent",
+      "operations[2].delete.key",
+      "operations[2].delete.precondition.absent",
+      "operations[3].check.precondition",
+      "operations[4].set.key",
+      "operations[4].set.precondition.etag",
+    ]);
+  });
+
+  it.each([
+    ["GetMany", { keys: [] }, "keys"],
+    ["GetMany", { keys: Array.from({ length: 1001 }, (_, i) => `k${i}`) }, "keys"],
+    ["GetMany", { keys: ["a", ""] }, "keys[1]"],
+    ["Transact", { operations: [] }, "operations"],
+    ["Transact", { operations: Array.from({ length: 129 }, (_, i) => ({ delete: { key: `k${i}` } })) }, "operations"],
+    ["List", { pageSize: 1001 }, "page_size"],
+    ["List", { pageSize: -1 }, "page_size"],
+    ["List", { prefix: "x".repeat(513) }, "prefix"],
+    ["List", { pageToken: "nonsense" }, "page_token"],
+    ["Set", { key: "k", ttl: "0s" }, "ttl"],
+    ["Set", { key: "k", ttl: "315360001s" }, "ttl"],
+    ["Delete", { key: "k", precondition: { absent: true } }, "precondition.absent"],
+  ])("refuses %s %j and names %s", async (method, request, field) => {
+    const { endpoint } = await startRuntime();
+    const { status, reason, fields } = await callState(endpoint, method, request);
+    expect({ status, reason, fields }).toEqual({ status: 400, reason: "BAD_REQUEST", fields: [field] });
+  });
+
+  it("answers a key that was asked for twice once", async () => {
+    const { endpoint } = await startRuntime();
+    await callState(endpoint, "Set", { key: "a", value: "AQ==" });
+    const { json } = await callState(endpoint, "GetMany", { keys: ["b", "a", "a"] });
+    expect(json).toMatchObject({ items: [{ key: "a" }] });
+    expect(json.items).toHaveLength(1);
+  });
+
+  it("refuses JSON that is none or has a field it does not know, and serves on", async () => {
+    const { endpoint } = await startRuntime();
+    for (const body of ['{"key":', '{"kez":"a"}', '{"key":5}', "[]"]) {
+      const { status, json } = await callState(endpoint, "Get", body);
+      expect({ status, code: json.code }).toEqual({ status: 400, code: "invalid_argument" });
+    }
+    expect((await callState(endpoint, "Get", { key: "a" })).status).toBe(200);
+  });
+
+  it("says which component there is when asked for one that there is not", async () => {
+    const { endpoint } = await startRuntime();
+    const { status, reason, json } = await callState(endpoint, "Get", { store: "orders", key: "a" });
+    expect({ status, reason }).toEqual({ status: 404, reason: "COMPONENT_NOT_FOUND" });
+    expect(json.message).toBe('there is no component "orders"; block "state" is served by "memory"');
+  });
+
+  it("refuses a component that serves no state, and one that is out of the app's scope", async () => {
+    const secrets = component("secrets", { type: "env" });
+    const others = component("others", { scopes: ["billing"] });
+    const { endpoint } = await startRuntime({
+      resources: [component("memory", { default: true }), secrets, others],
+      appId: "shop",
+    });
+    expect(await callState(endpoint, "Get", { store: "secrets", key: "a" })).toMatchObject({
+      status: 501,
+      reason: "BLOCK_NOT_SERVED",
+    });
+    expect(await callState(endpoint, "Get", { store: "others", key: "a" })).toMatchObject({
+      status: 403,
+      reason: "OUT_OF_SCOPE",
+    });
+  });
+
+  it("refuses a feature that the component does not have", async () => {
+    const plain = {
+      ...memory,
+      type: "plain",
+      async create(...args: Parameters<typeof memory.create>) {
+        const created = await memory.create(...args);
+        const { state } = created.blocks;
+        if (state === undefined) throw new Error("no state");
+        const featureless: StateStore = {
+          features: [],
+          durability: state.durability,
+          get: (call) => state.get(call),
+          getMany: (call) => state.getMany(call),
+          write: (call) => state.write(call),
+          list: (call) => state.list(call),
+          watch: (call) => state.watch(call),
+        };
+        return { ...created, blocks: { state: featureless } };
+      },
+    };
+    const { endpoint } = await startRuntime({
+      components: [plain],
+      resources: [component("plain", { type: "plain" })],
+    });
+    const refused = { status: 501, reason: "FEATURE_NOT_SERVED" };
+    expect(await callState(endpoint, "Transact", { operations: [{ delete: { key: "a" } }] })).toMatchObject(refused);
+    expect(await callState(endpoint, "Set", { key: "a", ttl: "5s" })).toMatchObject(refused);
+    expect((await callState(endpoint, "Set", { key: "a" })).status).toBe(200);
+  });
+
+  it("names the failing operation of a transaction", async () => {
+    const { endpoint } = await startRuntime();
+    const { status, reason, json } = await callState(endpoint, "Transact", {
+      operations: [{ set: { key: "a" } }, { check: { key: "b", precondition: { exists: true } } }],
+    });
+    expect({ status, reason }).toEqual({ status: 400, reason: "NOT_EXISTS" });
+    expect(JSON.stringify(json)).toContain('"operation_index":"1"');
+    expect((await callState(endpoint, "Get", { key: "a" })).json).toEqual({});
+  });
+
+  it("answers a repeated request id with the first answer, and refuses it for another request", async () => {
+    const { endpoint } = await startRuntime();
+    const request = { key: "a", value: "AQ==", requestId: "r1" };
+    const first = await callState(endpoint, "Set", request);
+    expect((await callState(endpoint, "Set", { ...request, store: "memory" })).json).toEqual(first.json);
+    expect(await callState(endpoint, "Set", { ...request, value: "Ag==" })).toMatchObject({
+      status: 400,
+      reason: "BAD_REQUEST",
+    });
+  });
+});
+
+describe("page tokens", () => {
+  it("go on where the page ended, on a restarted runtime too, for the same prefix and store only", async () => {
+    const { endpoint } = await startRuntime();
+    for (const key of ["a1", "a2", "a3", "b1"]) await callState(endpoint, "Set", { key });
+    const first = await callState(endpoint, "List", { prefix: "a", pageSize: 2, keysOnly: true });
+    expect(first.json).toMatchObject({ items: [{ key: "a1" }, { key: "a2" }] });
+    const pageToken = first.json.nextPageToken;
+    const second = await callState(endpoint, "List", { prefix: "a", pageSize: 2, pageToken });
+    expect(second.json).toMatchObject({ items: [{ key: "a3" }] });
+    expect(second.json.nextPageToken).toBeUndefined();
+
+    const foreign = { status: 400, reason: "BAD_REQUEST", fields: ["page_token"] };
+    expect(await callState(endpoint, "List", { prefix: "b", pageToken })).toMatchObject(foreign);
+    const other = await startRuntime({ appId: "other" });
+    expect(await callState(other.endpoint, "List", { prefix: "a", pageToken })).toMatchObject(foreign);
+    const again = await startRuntime();
+    expect((await callState(again.endpoint, "List", { prefix: "a", pageToken })).status).toBe(200);
+  });
+});
+
+describe("keyspaces", () => {
+  it("keep apps and namespaces apart, unless a component is shared", async () => {
+    // One store under several runtimes, as several processes have over one database.
+    const store = await memory.create(memory.config.parse({}), {
+      name: "one",
+      dataDir: "",
+      baseDir: "",
+      clock: { now: Date.now, after: () => () => {} },
+      logger: { debug() {}, info() {}, warn() {}, error() {} },
+      signal: new AbortController().signal,
+    });
+    const one = { ...memory, create: async () => ({ ...store, close: async () => {} }) };
+    const start = (appId: string, namespace: string, keyspace: string) =>
+      startRuntime({ appId, namespace, components: [one], resources: [component("one", { keyspace })] });
+    const keys = async ({ endpoint }: { endpoint: string }) => {
+      const { json } = await callState(endpoint, "List", {});
+      return ((json.items ?? []) as { key: string }[]).map(({ key }) => key);
+    };
+
+    const shop = await start("shop", "default", "app");
+    await callState(shop.endpoint, "Set", { key: "shop's" });
+    const sharing = await start("shop", "default", "shared");
+    await callState(sharing.endpoint, "Set", { key: "everybody's" });
+    expect(await keys(shop)).toEqual(["shop's"]);
+    expect(await keys(await start("billing", "default", "app"))).toEqual([]);
+    expect(await keys(await start("shop", "staging", "app"))).toEqual([]);
+    expect(await keys(await start("billing", "default", "shared"))).toEqual(["everybody's"]);
+    expect(await keys(await start("billing", "staging", "shared"))).toEqual([]);
+  });
+});
+
+describe("watch", () => {
+  it("reports what is there, then synced, then changes, and goes on after its resume token", async () => {
+    const runtime = await startRuntime();
+    const client = createClient(StateService, runtime.transport);
+    await client.set({ key: "a" });
+    const stop = new AbortController();
+    const seen: string[] = [];
+    let resumeToken = "";
+    const watching = (async () => {
+      for await (const response of client.watch({ target: { case: "prefix", value: "" } }, { signal: stop.signal })) {
+        seen.push(response.change.case === "item" ? response.change.value.key : String(response.change.case));
+        resumeToken = response.resumeToken;
+      }
+    })().catch(() => {});
+    await until(() => seen.length === 2, "synced");
+    await client.set({ key: "b" });
+    await until(() => seen.length === 3, "a change");
+    stop.abort();
+    await watching;
+    expect(seen).toEqual(["a", "synced", "b"]);
+
+    await client.delete({ key: "a" });
+    for await (const response of client.watch({ target: { case: "prefix", value: "" }, resumeToken })) {
+      expect(response.change).toMatchObject({ case: "deleted", value: { key: "a", expired: false } });
+      break;
+    }
+  });
+
+  it("refuses a token of another target, and a target that is none", async () => {
+    const runtime = await startRuntime();
+    const client = createClient(StateService, runtime.transport);
+    const first = async (request: Parameters<typeof client.watch>[0]) => {
+      for await (const response of client.watch(request)) return response;
+      throw new Error("the watch ended");
+    };
+    const { resumeToken } = await first({ target: { case: "key", value: "a" } });
+    await expect(first({ target: { case: "key", value: "b" }, resumeToken })).rejects.toThrow(/resume_token/);
+    await expect(first({ target: { case: "prefix", value: "a" }, resumeToken })).rejects.toThrow(/resume_token/);
+    await expect(first({})).rejects.toThrow(/target is none of key and prefix/);
   });
 });
