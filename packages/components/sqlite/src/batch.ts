@@ -12,9 +12,6 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4));
 /** Does a batch of jobs in one transaction, with one fsync; one outcome per job. Blocks its thread. */
 export type RunBatch = (jobs: readonly Job[], now: number | undefined) => Outcome[];
 
-/** The commit itself failed, so that the jobs may or may not have been done. */
-class CommitError extends Error {}
-
 export interface BatchOptions {
   /** Throws if the file must not be written any more. */
   readonly guard: () => void;
@@ -59,7 +56,9 @@ export function createBatchRunner(
       try {
         commit.run();
       } catch (error) {
-        throw new CommitError("commit failed", { cause: error });
+        // A full disk leaves no commit record. After any other failure the record may be in the log, and be read from it later.
+        if (failureOf(error).reason === "STORAGE_FULL") throw error;
+        throw new Refusal(outcomeUnknown(error));
       }
       return outcomes;
     } finally {
@@ -83,7 +82,6 @@ export function createBatchRunner(
     try {
       return attempt(jobs, now);
     } catch (error) {
-      if (error instanceof CommitError) return jobs.map(() => ({ failure: commitFailure(error.cause) }));
       // One job may be what is too large for the disk, or what meets a damaged page: the others need not fail with it.
       if (jobs.length > 1 && !(error instanceof Refusal)) return jobs.flatMap((job) => run([job], now));
       return jobs.map(() => ({ failure: failureOf(error) }));
@@ -91,14 +89,12 @@ export function createBatchRunner(
   };
 }
 
-/** A commit that found the disk full did nothing; after any other failure its record may still be read from the log. */
-function commitFailure(error: unknown): Failure {
-  const failure = failureOf(error);
-  if (failure.reason === "STORAGE_FULL") return failure;
+function outcomeUnknown(error: unknown): Failure {
+  const { message, detail } = failureOf(error);
   return {
     reason: "OUTCOME_UNKNOWN",
     message:
       "the commit failed on its way to the disk, so the write may or may not have been done: read before writing again",
-    detail: failure.detail ?? failure.message,
+    detail: detail ?? message,
   };
 }

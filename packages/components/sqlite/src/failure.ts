@@ -96,7 +96,7 @@ export function failureOf(error: unknown): Failure {
       return {
         reason: "COMPONENT_UNAVAILABLE",
         message:
-          "the database file cannot be read or written: check that it and its folder exist, belong to the runtime's user, and that the disk is healthy; nothing was done",
+          "the database file cannot be read or written: check that it and its folder exist, belong to the runtime's user, and that the disk is healthy and its quota not used up; nothing was done",
         retryAfterMs: operatorRetryAfterMs,
         detail,
       };

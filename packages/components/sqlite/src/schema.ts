@@ -57,17 +57,24 @@ export const currentLayout = layouts.length;
 
 /** Refuses what this version must not touch; the layout of what it may. Changes nothing. */
 export function inspectLayout(db: DatabaseSync, newest = currentLayout): number {
-  const layout = numberFrom(db, "PRAGMA user_version");
-  const owner = numberFrom(db, "PRAGMA application_id");
-  const isEmpty = numberFrom(db, "SELECT count(*) FROM sqlite_schema") === 0;
-  if (owner !== applicationId && !(isEmpty && owner === 0)) {
-    throw new Refusal({
-      reason: "COMPONENT_UNAVAILABLE",
-      message: "it is a SQLite database, but not one of Mecha's: `config.path` must name a file of its own",
-    });
+  // One snapshot: another process may be making the file right now.
+  const inTransaction = db.isTransaction;
+  if (!inTransaction) db.exec("BEGIN");
+  try {
+    const layout = numberFrom(db, "PRAGMA user_version");
+    const owner = numberFrom(db, "PRAGMA application_id");
+    const isEmpty = numberFrom(db, "SELECT count(*) FROM sqlite_schema") === 0;
+    if (owner !== applicationId && !(isEmpty && owner === 0)) {
+      throw new Refusal({
+        reason: "COMPONENT_UNAVAILABLE",
+        message: "it is a SQLite database, but not one of Mecha's: `config.path` must name a file of its own",
+      });
+    }
+    if (layout > newest) throw new Refusal(newerLayout(layout, newest));
+    return layout;
+  } finally {
+    if (!inTransaction && db.isTransaction) db.exec("COMMIT");
   }
-  if (layout > newest) throw new Refusal(newerLayout(layout, newest));
-  return layout;
 }
 
 /** Says that a newer version has written the file. */

@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { type Clock, ComponentError, type Logger, systemClock } from "@mecha/component";
 import { componentClosed, toComponentError } from "./errors.js";
-import type { Failure } from "./failure.js";
+import { type Failure, failureOf } from "./failure.js";
 import type { FromThread, Job, JobName, Jobs, Outcome, ThreadSettings, ToThread } from "./jobs.js";
 import source from "./thread.js?source";
 
@@ -138,7 +138,13 @@ export function createWriter({ settings, clock, logger, onBatch }: WriterOptions
     thread ??= startThread();
     thread.ref();
     const now = clock === systemClock ? undefined : clock.now();
-    thread.postMessage({ type: "batch", now, jobs: batch.map(({ job }) => job), bytes } satisfies ToThread);
+    try {
+      thread.postMessage({ type: "batch", now, jobs: batch.map(({ job }) => job), bytes } satisfies ToThread);
+    } catch (error) {
+      // Something in a job cannot be cloned, so the thread got nothing.
+      const failure = failureOf(error);
+      settle(batch.map(() => ({ failure })));
+    }
   }
 
   return {
