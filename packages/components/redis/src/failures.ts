@@ -53,9 +53,10 @@ const refusals: Readonly<Record<string, { reason: Reason; words: string; retryAf
   NOPERM: { reason: "COMPONENT_UNAVAILABLE", words: "Redis forbids this user a command or a key; look at its ACL" },
 };
 
-/** The first word of an error reply: its kind. */
+/** The kind of an error reply: its first word. A script that meets a key which has just moved away says so in words of its own. */
 export function kindOf(error: unknown): string | undefined {
-  return error instanceof ErrorReply ? error.message.split(" ", 1)[0] : undefined;
+  if (!(error instanceof ErrorReply)) return undefined;
+  return error.message.includes("access a non local key") ? "TRYAGAIN" : error.message.split(" ", 1)[0];
 }
 
 /** How a call is to fail when its command had no answer. */

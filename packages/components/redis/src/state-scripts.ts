@@ -6,7 +6,7 @@ const maxEpochs = 8;
 /**
  * The layout of a keyspace, all of it in the hash slot of its tag `{prefix:keyspace}`:
  *
- *     {tag}:meta      hash   layout, epoch, revision, run, epochs, floor, due
+ *     {tag}:meta      hash   layout, epoch, revision, run (after the layout and a colon), epochs, floor, due
  *     {tag}:item:K    string an item: its head, content type and value; Redis itself expires it
  *     {tag}:keys      zset   every key, score 0: byte order
  *     {tag}:changes   zset   every key by the revision of its last write
@@ -63,24 +63,31 @@ end
 
 /** Taking revisions. The caller has checked all it must before `advance`: from there on, nothing may fail. */
 const writing = /* lua */ `
-local field = call('HMGET', META, 'layout', 'epoch', 'revision', 'run', 'due', 'epochs', 'floor')
-local layout, epoch, revision, run, due = tonumber(field[1]), field[2] or '', tonumber(field[3]) or 0, field[4], tonumber(field[5])
+local RUN = '${layoutVersion}:' .. ARGV[1]
+local field = call('HMGET', META, 'epoch', 'revision', 'run', 'due')
+local epoch, revision, same_run, due = field[1] or '', tonumber(field[2]) or 0, field[3] == RUN, tonumber(field[4])
 local now = now_ms()
-local was_due = due
+local was_due, epochs = due, nil
+
+-- The layout, if it is newer than ours; whoever wrote it has left another run behind.
+local function newer_layout()
+  if same_run then return nil end
+  local layout = tonumber(call('HGET', META, 'layout') or 0)
+  return layout > ${layoutVersion} and layout or nil
+end
 
 -- A new revision, and a new epoch if this is another run of the server.
-local function advance(current_run)
-  if run ~= current_run then
-    local micros = call('TIME')
+local function advance()
+  if not same_run then
     local former = {}
     if epoch ~= '' then
-      former = cjson.decode(field[6] or '[]')
+      former = cjson.decode(call('HGET', META, 'epochs') or '[]')
       table.insert(former, 1, { epoch, revision })
       former[${maxEpochs} + 1] = nil
     end
+    epochs = #former > 0 and cjson.encode(former) or '[]'
+    local micros = call('TIME')
     epoch = string.format('%x', micros[1] * 1000000 + micros[2])
-    field[6] = #former > 0 and cjson.encode(former) or '[]'
-    run = nil
   end
   revision = revision + 1
 end
@@ -112,11 +119,11 @@ local function next_due()
   return tonumber(first[2])
 end
 
-local function commit(current_run, message)
-  if run == current_run then
+local function commit(message)
+  if same_run then
     call('HSET', META, 'revision', revision)
   else
-    call('HSET', META, 'layout', ${layoutVersion}, 'epoch', epoch, 'revision', revision, 'run', current_run, 'epochs', field[6])
+    call('HSET', META, 'layout', ${layoutVersion}, 'epoch', epoch, 'revision', revision, 'run', RUN, 'epochs', epochs)
   end
   if due ~= was_due then
     if due then call('HSET', META, 'due', due) else call('HDEL', META, 'due') end
@@ -132,10 +139,11 @@ end
  */
 export const writeScript = defineScript(
   /* lua */ `${lib}${writing}
-local RUN, HISTORY, FINGERPRINT = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local HISTORY, FINGERPRINT = tonumber(ARGV[2]), ARGV[3]
 local count = #ARGV / 4 - 1
 local request = KEYS[${fixedKeyCount} + count + 1]
-if layout and layout > ${layoutVersion} then return { 'layout', layout } end
+local newer = newer_layout()
+if newer then return { 'layout', newer } end
 if request then
   local saved = call('GET', request)
   if saved then
@@ -161,7 +169,7 @@ end
 -- The first write is one that Redis may refuse when memory is full, or a deletion, which it never does: all or nothing.
 local etag, deleted, message = '', 0, ''
 if changes > 0 then
-  advance(RUN)
+  advance()
   etag = epoch .. '-' .. string.format('%x', revision)
   local lead = struct.pack('>B', #etag) .. etag
   for i = 1, count do
@@ -202,7 +210,7 @@ if changes > 0 then
     due = next_due()
   end
   if deleted > 0 then trim_tombstones(HISTORY) end
-  commit(RUN, message)
+  commit(message)
 end
 found = table.concat(found)
 if request then call('SET', request, cmsgpack.pack({ FINGERPRINT, etag, found }), 'PX', ARGV[4]) end
@@ -217,15 +225,15 @@ return { 'done', etag, found }
  */
 export const sweepScript = defineScript(
   /* lua */ `${lib}${writing}
-if layout and layout > ${layoutVersion} then return { epoch, revision, -1 } end
+if newer_layout() then return { epoch, revision, -1 } end
 if due and due <= now then
   local first = next_due()
   if first and first <= now then
-    advance(ARGV[1])
+    advance()
     bury(tonumber(ARGV[3]))
     trim_tombstones(tonumber(ARGV[2]))
     due = next_due()
-    commit(ARGV[1], '')
+    commit('')
   elseif first then
     call('HSET', META, 'due', first)
     due = first
