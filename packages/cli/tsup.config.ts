@@ -1,4 +1,19 @@
 import { preset } from "../../tsup.preset.ts";
+import { englishOnly, lazyCommonJs } from "./bundle-plugins.ts";
 
-// The CLI ships as a bundle: one file to start, nothing to resolve. What is rare is split off and loaded when it is needed.
-export default preset({ mecha: "src/mecha.ts" }, { dts: false, noExternal: [/.*/] });
+// The CLI ships as a bundle: nothing to resolve when it starts. What is rare is split off and loaded when it is needed.
+export default preset(
+  { mecha: "src/mecha.ts", sidecar: "src/run/sidecar.ts" },
+  {
+    dts: false,
+    target: "node24",
+    // esbuild shakes by itself; a second pass costs ten seconds and saves nothing.
+    treeshake: false,
+    noExternal: [/.*/],
+    esbuildPlugins: [lazyCommonJs, englishOnly],
+    // Bundled CommonJS calls `require` for Node's own modules; an ES module has none.
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+  },
+);

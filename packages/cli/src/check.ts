@@ -1,0 +1,28 @@
+import { checkResources, formatProblem } from "@mecha/runtime";
+import pc from "picocolors";
+import { componentTypes, loadComponent } from "./components.js";
+import { exitCodes } from "./errors.js";
+import { print, printJson } from "./terminal/print.js";
+import { formatTable } from "./terminal/table.js";
+
+/** Checks resources, and prints what is wrong or what a runtime would start. */
+export async function check(paths: string[], flags: { json?: true | undefined }): Promise<void> {
+  const { problems, components } = await checkResources({
+    ...(paths.length > 0 && { resources: paths }),
+    resolveComponent: loadComponent,
+    knownComponentTypes: componentTypes,
+  });
+  if (problems.length > 0) process.exitCode = exitCodes.failed;
+  if (flags.json) return await printJson({ problems, components });
+  if (problems.length > 0) {
+    for (const problem of problems) process.stderr.write(`${pc.red("✗")} ${formatProblem(problem)}\n`);
+    return;
+  }
+  const rows = components.map(({ name, type, blocks, defaults, implicit, source }) => [
+    name,
+    type,
+    blocks.map((block) => (defaults.includes(block) ? `${block} (default)` : block)).join(", "),
+    implicit ? pc.dim("embedded") : source,
+  ]);
+  await print(`${formatTable(["COMPONENT", "TYPE", "SERVES", "FROM"], rows)}\n\n${pc.green("✓")} nothing is wrong\n`);
+}

@@ -1,0 +1,36 @@
+import { exitCodes } from "../errors.js";
+import { createRuntimeCommand, resolveRuntimeSettings } from "../settings.js";
+
+/** `mecha run`: an app and the runtime beside it. */
+export function createRunCommand() {
+  return createRuntimeCommand("run")
+    .summary("run an app with a runtime beside it")
+    .description(
+      "Starts a runtime, waits until it is ready, starts your app and tells it where the runtime is. Stops both when the app\n" +
+        "ends, and exits with the app's exit code.",
+    )
+    .argument("<command...>", "the app and its arguments")
+    .passThroughOptions()
+    .action(async ([command = "", ...args], flags) => {
+      const settings = resolveRuntimeSettings(flags);
+      const { run } = await import("../run/run.js");
+      process.exit(await run({ settings, command, args, portIsChosen: flags.port !== undefined }));
+    })
+    .addHelpText(
+      "after",
+      `
+The app finds these in its environment:
+  MECHA_ENDPOINT   where the runtime listens (http://127.0.0.1:3600, or another port when 3600 is busy)
+  MECHA_APP_ID     its app id
+  MECHA_API_TOKEN  what proves that a call comes from it; the clients send it by themselves
+
+Exit code: the app's; 128 + n when signal n ended it; ${exitCodes.failed} when the runtime could not start or was lost.
+SIGINT, SIGTERM and SIGHUP go on to the app; a second one ends everything at once.
+
+Examples:
+  $ mecha run --app-id shop -- node app.js            on the embedded sqlite, in .mecha/
+  $ mecha run --app-id shop -r mecha.yaml -- go run . on what mecha.yaml says
+  $ mecha run --app-id shop -- npm start > app.log    stdout is the app's alone; the runtime logs to stderr
+`,
+    );
+}

@@ -1,0 +1,22 @@
+import type { ComponentDefinition } from "@mecha/component";
+
+/**
+ * The types of components that the CLI brings along; adding one adds its line. Each is loaded, with its driver, when it is needed. (A bundle
+ * resolves no packages, so those that the runtime finds by itself elsewhere stand here too.)
+ */
+const loaders = new Map<string, () => Promise<ComponentDefinition>>([
+  ["env", async () => (await import("@mecha/component-env")).env],
+  ["file", async () => (await import("@mecha/component-file")).file],
+  ["memory", async () => (await import("@mecha/component-memory")).memory],
+  ["postgres", async () => (await import("@mecha/component-postgres")).postgres],
+  ["redis", async () => (await import("@mecha/component-redis")).redis],
+  ["sqlite", async () => (await import("@mecha/component-sqlite")).sqlite],
+]);
+
+/** The types that {@link loadComponent} knows. */
+export const componentTypes = [...loaders.keys()];
+
+/** Loads a type of component; undefined if it is none of the CLI's. */
+export async function loadComponent(type: string): Promise<ComponentDefinition | undefined> {
+  return await loaders.get(type)?.();
+}

@@ -1,0 +1,71 @@
+import { toJson } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { createClient } from "@connectrpc/connect";
+import {
+  type Component,
+  Durability,
+  type GetInfoResponse,
+  GetInfoResponseSchema,
+  Health,
+  RuntimeService,
+} from "@mecha/api/runtime";
+import pc from "picocolors";
+import { type ClientFlags, connect } from "./client-options.js";
+import { exitCodes } from "./errors.js";
+import { print, printJson } from "./terminal/print.js";
+import { formatTable } from "./terminal/table.js";
+
+/** Prints what the runtime says of itself. */
+export async function info(flags: ClientFlags & { json?: true | undefined }): Promise<void> {
+  await using connection = await connect(flags);
+  const response = await createClient(RuntimeService, connection.transport).getInfo({});
+  if (flags.json) await printJson(toJson(GetInfoResponseSchema, response, { alwaysEmitImplicit: true }));
+  else await print(`${describe(response, flags.endpoint)}\n`);
+  if (response.components.some(({ health }) => health === Health.UNHEALTHY)) process.exitCode = exitCodes.failed;
+}
+
+function describe(response: GetInfoResponse, endpoint: string): string {
+  const { version, appId, namespace, startTime, processId } = response;
+  const upMs = startTime === undefined ? 0 : Date.now() - timestampDate(startTime).getTime();
+  const rows = response.components.flatMap(componentRows);
+  return [
+    `${pc.bold(`mecha ${version}`)} at ${endpoint}, process ${processId}, up ${formatDuration(upMs)}`,
+    `app ${pc.bold(appId)}, namespace ${namespace}`,
+    "",
+    formatTable(["COMPONENT", "TYPE", "BLOCK", "FEATURES", "DURABILITY", "HEALTH"], rows),
+  ].join("\n");
+}
+
+/** A row per block that the component serves. */
+function componentRows(component: Component): string[][] {
+  const name = component.implicit ? `${component.name} ${pc.dim("(embedded)")}` : component.name;
+  const blocks = component.blocks.length > 0 ? component.blocks : [undefined];
+  return blocks.map((block, index) => [
+    index === 0 ? name : "",
+    index === 0 ? component.type : "",
+    block === undefined ? "-" : `${block.name}${block.default ? pc.dim(" (default)") : ""}`,
+    block === undefined || block.features.length === 0 ? "-" : block.features.join(", "),
+    block === undefined || block.durability === Durability.UNSPECIFIED ? "-" : (Durability[block.durability] ?? "-"),
+    index === 0 ? describeHealth(component) : "",
+  ]);
+}
+
+function describeHealth({ health, lastError }: Component): string {
+  if (health === Health.HEALTHY) return pc.green("healthy");
+  if (health === Health.UNHEALTHY) return `${pc.red("unhealthy")}: ${lastError}`;
+  return "not known yet";
+}
+
+/** "3 d 4 h", "12 min", "8 s": the two largest units that say something. */
+function formatDuration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 86_400), "d"],
+    [Math.floor(seconds / 3600) % 24, "h"],
+    [Math.floor(seconds / 60) % 60, "min"],
+    [seconds % 60, "s"],
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  const shown = first === -1 ? parts.slice(-1) : parts.slice(first, first + 2).filter(([count]) => count > 0);
+  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+}

@@ -1,0 +1,46 @@
+import { Command } from "@commander-js/extra-typings";
+import { createCheckCommand } from "./commands/check.js";
+import { createInfoCommand } from "./commands/info.js";
+import { createInitCommand } from "./commands/init.js";
+import { createRunCommand } from "./commands/run.js";
+import { createSchemaCommand } from "./commands/schema.js";
+import { createServeCommand } from "./commands/serve.js";
+import { createStateCommand } from "./commands/state.js";
+
+/** The `mecha` command. What a command needs is loaded when it runs, so that `--help` and `--version` answer at once. */
+export function createProgram(version: string) {
+  const program = new Command("mecha")
+    .description("Building blocks for distributed applications, in any language, over the infrastructure you have.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help; `mecha <command> --help` prints a command's, with examples")
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .showHelpAfterError("(--help shows how, with examples)")
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "mecha:")) })
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Start here:
+  $ mecha run --app-id shop -- node app.js     your app, with a runtime beside it
+  $ mecha serve --app-id shop                  the runtime alone
+  $ mecha state set greeting hello             talk to it from another terminal
+
+Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the stack to an error.`,
+    );
+  const commands = [
+    createRunCommand(),
+    createServeCommand(),
+    createInitCommand(),
+    createCheckCommand(),
+    createSchemaCommand(),
+    createInfoCommand(),
+    createStateCommand(),
+  ];
+  for (const command of commands) {
+    command.copyInheritedSettings(program);
+    for (const subcommand of command.commands) subcommand.copyInheritedSettings(program);
+    program.addCommand(command);
+  }
+  return program;
+}

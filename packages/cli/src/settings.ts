@@ -1,0 +1,107 @@
+import { resolve } from "node:path";
+import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { CliError, exitCodes } from "./errors.js";
+
+/** Everything that a runtime is started with, resolved: option > environment > default. Plain data, so that it can cross to a child process. */
+export interface RuntimeSettings {
+  appId: string;
+  namespace: string;
+  /** Where it listens. */
+  listen: { host: string; port: number } | { path: string };
+  dataDir: string;
+  /** The files and folders with resources; undefined: `mecha.yaml` and `mecha/`, as far as they are there. */
+  resources: string[] | undefined;
+  logLevel: LogLevel;
+}
+
+/** How much is logged. */
+export type LogLevel = (typeof logLevels)[number];
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+/** Where a runtime listens unless told otherwise. */
+export const defaultPort = 3600;
+export const defaultHost = "127.0.0.1";
+
+const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Accepts a DNS label, which is what an app id and a namespace are. */
+export function parseDnsLabel(value: string): string {
+  if (dnsLabel.test(value)) return value;
+  throw new InvalidArgumentError('use 1 to 63 of a-z, 0-9 and "-", beginning and ending with a letter or digit.');
+}
+
+/** Accepts a TCP port; 0 means any free one. */
+export function parsePort(value: string): number {
+  const port = Number(value);
+  if (/^\d+$/.test(value) && port <= 65535) return port;
+  throw new InvalidArgumentError("a port is a number from 0 to 65535; 0 takes any free one.");
+}
+
+/** A command that starts a runtime: its options are those of `mecha run` and `mecha serve`. */
+export function createRuntimeCommand(name: string) {
+  return new Command(name)
+    .addOption(
+      new Option("--app-id <id>", "the app that the runtime serves, a DNS label")
+        .env("MECHA_APP_ID")
+        .argParser(parseDnsLabel),
+    )
+    .addOption(
+      new Option("--namespace <name>", "everything is stored under it, a DNS label")
+        .env("MECHA_NAMESPACE")
+        .default("default")
+        .argParser(parseDnsLabel),
+    )
+    .addOption(
+      new Option("-p, --port <number>", `the TCP port to listen on (default: ${defaultPort})`)
+        .env("MECHA_PORT")
+        .argParser(parsePort),
+    )
+    .addOption(new Option("--socket <path>", "listen on a Unix socket instead").conflicts(["port", "host"]))
+    .addOption(
+      new Option("--data-dir <path>", "where the embedded component keeps its files")
+        .env("MECHA_DATA_DIR")
+        .default(".mecha"),
+    )
+    .addOption(
+      new Option(
+        "-r, --resources <paths...>",
+        "resource files, or folders with them (default: mecha.yaml and mecha/, as far as they are there)",
+      ).env("MECHA_RESOURCES"),
+    )
+    .addOption(
+      new Option("--log-level <level>", "how much is logged").env("MECHA_LOG_LEVEL").choices(logLevels).default("info"),
+    );
+}
+
+/** What {@link createRuntimeCommand}'s options give. */
+export interface RuntimeFlags {
+  appId?: string | undefined;
+  namespace: string;
+  host?: string | undefined;
+  port?: number | undefined;
+  socket?: string | undefined;
+  dataDir: string;
+  resources?: string[] | undefined;
+  logLevel: LogLevel;
+}
+
+/** Resolves a command's options; an error says what is missing. */
+export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
+  if (flags.appId === undefined) {
+    throw new CliError(
+      "which app is this runtime for? Say --app-id <id> (for example --app-id shop), or set MECHA_APP_ID",
+      exitCodes.usage,
+    );
+  }
+  return {
+    appId: flags.appId,
+    namespace: flags.namespace,
+    listen:
+      flags.socket === undefined
+        ? { host: flags.host ?? defaultHost, port: flags.port ?? defaultPort }
+        : { path: resolve(flags.socket) },
+    dataDir: resolve(flags.dataDir),
+    resources: flags.resources,
+    logLevel: flags.logLevel,
+  };
+}

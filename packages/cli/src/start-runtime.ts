@@ -1,0 +1,60 @@
+import { createServer } from "node:net";
+import { createRuntime, type Runtime } from "@mecha/runtime";
+import type { Logger } from "pino";
+import { componentTypes, loadComponent } from "./components.js";
+import { CliError } from "./errors.js";
+import { describePortHolder } from "./port-holder.js";
+import type { RuntimeSettings } from "./settings.js";
+
+/** What a runtime of the CLI is started with. */
+export interface StartOptions {
+  settings: RuntimeSettings;
+  /** What callers must send; undefined: nothing. */
+  token: string | undefined;
+  /** Takes any free port if the one in `settings` is busy. */
+  anyPort: boolean;
+  logger: Logger;
+}
+
+/** Starts the runtime with the CLI's components. A busy port is told with the process that holds it. */
+export async function startRuntime(options: StartOptions): Promise<Runtime> {
+  const { settings, token, logger } = options;
+  const start = (listen: RuntimeSettings["listen"]) =>
+    createRuntime({
+      appId: settings.appId,
+      namespace: settings.namespace,
+      dataDir: settings.dataDir,
+      ...(settings.resources !== undefined && { resources: settings.resources }),
+      ...(token !== undefined && { token }),
+      // `--no-token` means none, whatever the environment says.
+      environment: { ...process.env, MECHA_API_TOKEN: undefined },
+      resolveComponent: loadComponent,
+      knownComponentTypes: componentTypes,
+      listen,
+      logger,
+    });
+  const { listen } = settings;
+  try {
+    return await start("port" in listen && options.anyPort ? { ...listen, port: await freePort(listen) } : listen);
+  } catch (error) {
+    if (!isAddressInUse(error)) throw error;
+    if ("path" in listen) throw new CliError(`${listen.path} is in use: another runtime answers on this socket`);
+    if (options.anyPort) return await start({ ...listen, port: 0 });
+    throw new CliError(
+      `port ${listen.port} is in use by ${await describePortHolder(listen.port)}; stop it, or choose another with --port`,
+    );
+  }
+}
+
+/** The port if nobody listens on it, else 0. Asked before the runtime starts, so that it need not start twice. */
+function freePort({ host, port }: { host: string; port: number }): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+      .once("error", () => resolve(0))
+      .listen({ host, port, exclusive: true }, () => probe.close(() => resolve(port)));
+  });
+}
+
+function isAddressInUse(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+}
