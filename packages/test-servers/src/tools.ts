@@ -1,5 +1,11 @@
 import { accessSync, appendFileSync, constants, existsSync, mkdirSync, readdirSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, join } from "node:path";
+
+/** The repository's root: what stands in `.cache/` was put there for tests. */
+const root = join(import.meta.dirname, "../../..");
+
+/** Where `go install` puts programs. */
+const goFolders = [join(process.env.HOME ?? "/", "go/bin")];
 
 /** What a suite may need that npm does not bring: the program to look for, where else it may be, and how to get it. */
 const tools = {
@@ -15,10 +21,26 @@ const tools = {
   chromium: { program: "chromium", install: "apt-get install chromium" },
   go: { program: "go", folders: ["/usr/local/go/bin"], install: "install Go 1.24 or later (https://go.dev/dl)" },
   python: { program: "python3", install: "apt-get install python3 python3-venv" },
+  "python-grpc": {
+    program: "python-grpc-tools-protoc",
+    folders: [join(root, ".cache/python/bin")],
+    install:
+      "python3 -m venv .cache/python && .cache/python/bin/pip install -r examples/polyglot/python/requirements.txt",
+  },
+  "protoc-gen-go": {
+    program: "protoc-gen-go",
+    folders: goFolders,
+    install: "go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.10",
+  },
+  "protoc-gen-go-grpc": {
+    program: "protoc-gen-go-grpc",
+    folders: goFolders,
+    install: "go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0",
+  },
   curl: { program: "curl", install: "apt-get install curl" },
   connectconformance: {
     program: "connectconformance",
-    folders: [join(process.env.HOME ?? "/", "go/bin")],
+    folders: goFolders,
     install: "go install connectrpc.com/conformance/cmd/connectconformance@v1.0.5",
   },
 } satisfies Record<string, { program: string; folders?: string[]; install: string }>;
@@ -74,11 +96,6 @@ export function missing(...needed: Tool[]): boolean {
 
 /** Where `scripts/test.ts` reads what was skipped. */
 function recordSkip(line: string): void {
-  let root = import.meta.dirname;
-  while (!existsSync(join(root, "pnpm-workspace.yaml"))) {
-    if (dirname(root) === root) return;
-    root = dirname(root);
-  }
   const folder = join(root, "node_modules/.cache");
   mkdirSync(folder, { recursive: true });
   appendFileSync(join(folder, "mecha-skipped.txt"), `${line}\n`);
