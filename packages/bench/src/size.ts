@@ -157,7 +157,7 @@ function overBudget({ packages, bytes }: Footprint, importRatio: number): string
 /** Whether the committed table still tells the truth of what the machine does not change. */
 function outdated({ packages, bytes }: Footprint, committed: string): string[] {
   const [, committedPackages, committedMebibytes] =
-    /^\| `@mecha\/state` \| (\d+) \| ([\d.]+) MiB/m.exec(committed) ?? [];
+    /^\| `@mecha\/state` +\| +(\d+) +\| +([\d.]+) MiB/m.exec(committed) ?? [];
   const drift = Math.abs(bytes / 2 ** 20 / Number(committedMebibytes) - 1);
   if (packages === Number(committedPackages) && drift <= sizeTolerance) return [];
   return [
