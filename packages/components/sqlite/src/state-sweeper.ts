@@ -29,6 +29,7 @@ export function createSweeper({ reader, writer }: Connection, options: { clock: 
   let watchers = 0;
   let closed = false;
   let sweeping: Promise<void> | undefined;
+  let asked: boolean = false;
   let cancelTimer = () => {};
 
   async function due(): Promise<boolean> {
@@ -38,16 +39,22 @@ export function createSweeper({ reader, writer }: Connection, options: { clock: 
   }
 
   async function sweepAll(): Promise<void> {
-    // Until nothing is due: time may pass, and more expire, while a job waits for the disk.
-    while (!closed && (await due())) {
-      while ((await writer.submit("state.sweep", {}, { bytes: 0 })).more && !closed);
+    try {
+      while (asked && !closed) {
+        asked = false;
+        if (!(await due())) continue;
+        // Until nothing is due: time may pass, and more expire, while a job waits for the disk.
+        asked = true;
+        while ((await writer.submit("state.sweep", {}, { bytes: 0 })).more && !closed);
+      }
+    } finally {
+      sweeping = undefined;
     }
   }
 
   function sweep(): Promise<void> {
-    sweeping ??= sweepAll().finally(() => {
-      sweeping = undefined;
-    });
+    asked = true;
+    sweeping ??= sweepAll();
     return sweeping;
   }
 
@@ -55,11 +62,11 @@ export function createSweeper({ reader, writer }: Connection, options: { clock: 
     cancelTimer();
     if (closed) return;
     cancelTimer = clock.after(watchers > 0 ? watchedMs : unwatchedMs, () => {
-      sweep()
-        .catch((error: unknown) => {
-          if (!closed) logger.warn("cannot remove what has expired; will try again", { error: String(error) });
-        })
-        .finally(schedule);
+      // The next time is set first: the clock may have moved on by the time that the disk has answered.
+      schedule();
+      sweep().catch((error: unknown) => {
+        if (!closed) logger.warn("cannot remove what has expired; will try again", { error: String(error) });
+      });
     });
   }
 
