@@ -8,10 +8,10 @@ export { type ConfigOption, describeConfig, optionsTable, withOptionsTable } fro
 export type { Durability } from "./durability.js";
 export type { Reason } from "./errors.js";
 export { ComponentError, reasons } from "./errors.js";
+export { type SetAside, setFaultyAside } from "./pubsub/faults.js";
 export * from "./pubsub/features.js";
 export { requireSameGroup } from "./pubsub/group-settings.js";
 export type * from "./pubsub/interface.js";
-export { publishInOrder } from "./pubsub/publish-in-order.js";
 export type { SecretStore } from "./secret/interface.js";
 export * from "./state/features.js";
 export type * from "./state/interface.js";

@@ -70,7 +70,9 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   let refused: readonly Problem[] = [];
   if (plan.problems.length > 0) throw new ConfigurationError(plan.problems);
 
-  const running = appBlocks.map((block) => block.start({ registry, observer }));
+  const running = appBlocks.map((block) =>
+    block.start({ registry, observer, identity, clock: settings.clock, logger }),
+  );
   const runtimeService = createRuntimeService(identity, registry, () => resourceStatuses(plan, refused));
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);

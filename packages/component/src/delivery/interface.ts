@@ -28,8 +28,8 @@ export type Settlement =
 /** A flow of items from the infrastructure to one consumer. The delivery engine of the runtime drives it. */
 export interface DeliverySource {
   /**
-   * Takes items under leases of `leaseMs`: at most `maxItems`, and at most `maxBytes` of payload (one item is always allowed). Waits until
-   * there is one; resolves with none when `signal` aborts. An item whose lease ended unsettled comes again, its attempt one higher.
+   * Takes items under leases of `leaseMs`: at most `maxItems`, and at most `maxBytes` of payload (one item is always allowed). If there is none
+   * now it waits for one until `signal` aborts (not at all if it is aborted already), then resolves with none. An item whose lease ended unsettled comes again, its attempt one higher.
    */
   receive(call: {
     readonly maxItems: number;

@@ -102,10 +102,13 @@ export interface PubSub {
     },
   ): Awaitable<GroupSettings>;
 
+  /** What a group has in effect, or undefined if there is no such group. */
+  settingsOf(call: GroupCall): Awaitable<GroupSettings | undefined>;
+
   /** Consumes for a group that exists. Several consumers of a group, in this process and others, share its events. */
   consume(call: GroupCall): DeliverySource;
 
-  /** Lists a group's dead letters, oldest first, after the id `after`: at most `limit` and `maxBytes` (but one at least). */
+  /** Lists a group's dead letters (none of a group that does not exist), oldest first, after the id `after`: at most `limit` and `maxBytes` (but one at least). */
   listDeadLetters(
     call: GroupCall & { readonly after: string | undefined; readonly limit: number; readonly maxBytes: number },
   ): Awaitable<{ readonly deadLetters: readonly DeadLetter[]; readonly more: boolean }>;

@@ -8,9 +8,9 @@ import {
   type PubSub,
   type PubSubEntry,
   type PubSubFeature,
-  publishInOrder,
   pubsubLimits,
   requireSameGroup,
+  setFaultyAside,
 } from "@mecha/component";
 import type { MemoryConfig } from "./config.js";
 import { Group, type Holding, type StoredEvent } from "./group.js";
@@ -64,8 +64,10 @@ export function createMemoryPubSub(
     return topic;
   };
 
+  const find = ({ keyspace, topic, group }: GroupCall) => topics.get(`${keyspace}\n${topic}`)?.groups.get(group);
+
   const groupOf = (call: GroupCall): Group => {
-    const group = topicOf(call.keyspace, call.topic).groups.get(call.group);
+    const group = find(call);
     if (group === undefined) throw new Error(`group ${call.group} of topic ${call.topic} was not opened`);
     return group;
   };
@@ -82,13 +84,16 @@ export function createMemoryPubSub(
     }
   };
 
-  const publishOne = (keyspace: string, entry: PubSubEntry): PublishOutcome => {
-    const unknown = Object.keys(entry.metadata)[0];
+  const faultOf = ({ payload, metadata }: PubSubEntry): ComponentError | undefined => {
+    const unknown = Object.keys(metadata)[0];
     if (unknown !== undefined) {
       const message = `the memory component knows no metadata; remove "${unknown}"`;
-      return { type: "failed", error: new ComponentError("BAD_REQUEST", message, { metadata: { key: unknown } }) };
+      return new ComponentError("BAD_REQUEST", message, { metadata: { key: unknown } });
     }
-    if (bytes + entry.payload.byteLength + overheadBytes > maxBytes) return { type: "failed", error: full(maxBytes) };
+    return bytes + payload.byteLength + overheadBytes > maxBytes ? full(maxBytes) : undefined;
+  };
+
+  const publishOne = (keyspace: string, entry: PubSubEntry): PublishOutcome => {
     const topic = topicOf(keyspace, entry.topic);
     const now = clock.now();
     if (isDuplicate(topic, `${entry.source}\n${entry.id}`, now)) return { type: "published", duplicate: true };
@@ -112,7 +117,10 @@ export function createMemoryPubSub(
     durability: "PROCESS",
     maxEventBytes: pubsubLimits.maxEventBytes,
 
-    publish: ({ keyspace, entries }) => publishInOrder(entries, (entry) => publishOne(keyspace, entry)),
+    publish({ keyspace, entries }) {
+      const { sound, merge } = setFaultyAside(entries, faultOf);
+      return merge(sound.map((entry) => publishOne(keyspace, entry)));
+    },
 
     openGroup({ keyspace, topic: name, group: groupName, settings, defaults, update }): GroupSettings {
       const topic = topicOf(keyspace, name);
@@ -130,10 +138,12 @@ export function createMemoryPubSub(
       return existing.settings;
     },
 
+    settingsOf: (call) => find(call)?.settings,
     consume: (call) => consume(groupOf(call)),
-    listDeadLetters: ({ after, limit, maxBytes, ...call }) => groupOf(call).deadLetters(after, limit, maxBytes),
-    requeueDeadLetters: ({ ids, ...call }) => groupOf(call).removeDeadLetters(ids, true),
-    dropDeadLetters: ({ ids, ...call }) => groupOf(call).removeDeadLetters(ids, false),
+    listDeadLetters: ({ after, limit, maxBytes, ...call }) =>
+      find(call)?.deadLetters(after, limit, maxBytes) ?? { deadLetters: [], more: false },
+    requeueDeadLetters: ({ ids, ...call }) => find(call)?.removeDeadLetters(ids, true) ?? 0,
+    dropDeadLetters: ({ ids, ...call }) => find(call)?.removeDeadLetters(ids, false) ?? 0,
 
     close() {
       for (const { groups } of topics.values()) for (const group of groups.values()) group.close();
@@ -164,13 +174,12 @@ function consume(group: Group): DeliverySource {
   const held = new Set<string>();
   return {
     async receive({ maxItems, maxBytes, leaseMs, signal }) {
-      while (!signal.aborted) {
+      for (;;) {
         const leases = group.take(maxItems, maxBytes, leaseMs);
         for (const lease of leases) held.add(lease.handle);
-        if (leases.length > 0) return leases;
+        if (leases.length > 0 || signal.aborted) return leases;
         await group.wait(signal);
       }
-      return [];
     },
     settle(settlements) {
       return settlements.map((settlement) => {

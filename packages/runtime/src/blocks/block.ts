@@ -1,13 +1,19 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
+import type { Clock } from "@mecha/component";
 import type { ComponentRegistry } from "../components/registry.js";
 import type { HttpRequest, HttpResponse } from "../server/http.js";
+import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Observer } from "../telemetry/observe.js";
+import type { Identity } from "./runtime/info.js";
 
 /** What the runtime has for a block. */
 export interface BlockContext {
   readonly registry: ComponentRegistry;
   readonly observer: Observer;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly logger: RuntimeLogger;
 }
 
 /** A running block: its service, and its plain-HTTP doors if it has any. */

@@ -1,5 +1,6 @@
 import type { Blocks } from "@mecha/component";
 import type { Block } from "./block.js";
+import { pubsubBlock } from "./pubsub/block.js";
 import { stateBlock } from "./state/block.js";
 
 /** The name of a block, as `spec.blocks` has it: "state". */
@@ -8,6 +9,7 @@ export type BlockName = keyof Blocks;
 /** Every block that this runtime serves: adding one adds a line. "configuration" is served to resources (`$secret`), not to apps. */
 export const blocks: { readonly [Name in BlockName]?: Block | "configuration" } = {
   state: stateBlock,
+  pubsub: pubsubBlock,
   secret: "configuration",
 };
 

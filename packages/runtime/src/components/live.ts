@@ -14,6 +14,7 @@ export class LiveComponent {
   #calls = 0;
   #idle: (() => void) | undefined;
   readonly #retirement = new AbortController();
+  readonly #expiry = new AbortController();
 
   constructor(
     /** What it runs on; changes that restart nothing replace it. */
@@ -26,6 +27,11 @@ export class LiveComponent {
   /** Aborts, with the error for the caller, when streams over this component must end. */
   get retired(): AbortSignal {
     return this.#retirement.signal;
+  }
+
+  /** Aborts when the component closes, whoever still uses it. */
+  get expired(): AbortSignal {
+    return this.#expiry.signal;
   }
 
   /** Counts a call until it settles. */
@@ -51,6 +57,7 @@ export class LiveComponent {
     if (this.#calls > 0) {
       await Promise.race([new Promise<void>((resolve) => (this.#idle = resolve)), timedOut]);
     }
+    this.#expiry.abort();
     await this.component.close();
   }
 

@@ -46,6 +46,20 @@ export const groups: CaseDefinition[] = [
     },
   },
   {
+    name: "tells of a group only once it was opened",
+    async run(kit) {
+      const session = await kit.open();
+      const call = { keyspace: session.keyspace, topic: "t", group: "app/g" };
+      assert.equal(await session.pubsub.settingsOf(call), undefined);
+      assert.deepEqual((await session.deadLetters("t", "app/g")).deadLetters, []);
+      assert.equal(await session.requeue("t", "app/g"), 0);
+      assert.equal(await session.drop("t", "app/g"), 0);
+      assert.equal(await session.pubsub.settingsOf(call), undefined, "asking makes no group");
+      await session.openGroup("t", "app/g");
+      assert.deepEqual(await session.pubsub.settingsOf(call), plainGroup);
+    },
+  },
+  {
     name: "never changes where a group began",
     async run(kit) {
       const session = await kit.open();

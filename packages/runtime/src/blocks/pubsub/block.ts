@@ -1,0 +1,12 @@
+import { PubSubService } from "@mecha/api/pubsub";
+import type { Block } from "../block.js";
+import { createPubSubService } from "./service.js";
+
+/** `mecha.pubsub.v1`. */
+export const pubsubBlock: Block = {
+  service: PubSubService,
+  start(context) {
+    const service = context.observer.watch(PubSubService, createPubSubService(context));
+    return { routes: (router) => router.service(PubSubService, service) };
+  },
+};

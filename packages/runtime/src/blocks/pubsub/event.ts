@@ -1,0 +1,81 @@
+import { randomBytes } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Event, EventSchema, type PublishEntry } from "@mecha/api/pubsub";
+import { checkBytes, type Violations } from "../validation.js";
+
+const maxAttributeBytes = 256;
+const maxExtensions = 32;
+const maxExtensionBytes = 1024;
+const extensionName = /^[a-z0-9]{1,20}$/;
+
+/** CloudEvents' own attributes: no extension may take their names. */
+const ownAttributes = new Set([
+  "id",
+  "source",
+  "specversion",
+  "type",
+  "datacontenttype",
+  "dataschema",
+  "subject",
+  "time",
+  "data",
+]);
+
+/** What the runtime fills in where a publisher says nothing. */
+export interface EventDefaults {
+  /** "/ns/<namespace>/app/<app id>". */
+  readonly source: string;
+  /** Ms since the epoch. */
+  readonly now: number;
+  /** The id of an event that has none; undefined: a new UUIDv7. */
+  readonly id: string | undefined;
+}
+
+/** Checks an entry's event and fills in what it lacks; the message is the caller's and is not kept. */
+export function toEvent(entry: PublishEntry, path: string, defaults: EventDefaults, violations: Violations): Event {
+  const given = entry.event;
+  if (given === undefined) {
+    violations.add(`${path}event`, "is missing");
+    return create(EventSchema);
+  }
+  const at = `${path}event.`;
+  checkBytes(`${at}id`, given.id, maxAttributeBytes, violations);
+  checkBytes(`${at}source`, given.source, maxAttributeBytes, violations);
+  checkBytes(`${at}type`, given.type, maxAttributeBytes, violations);
+  checkBytes(`${at}subject`, given.subject, maxAttributeBytes, violations);
+  checkBytes(`${at}data_content_type`, given.dataContentType, maxAttributeBytes, violations);
+  checkBytes(`${at}data_schema`, given.dataSchema, maxAttributeBytes, violations);
+  checkExtensions(given.extensions, `${at}extensions`, violations);
+  given.id ||= defaults.id ?? uuidv7(defaults.now);
+  given.source ||= defaults.source;
+  given.type ||= entry.topic;
+  given.dataContentType ||= "application/octet-stream";
+  given.time ??= timestampFromMs(defaults.now);
+  return given;
+}
+
+function checkExtensions(extensions: Readonly<Record<string, string>>, field: string, violations: Violations): void {
+  let count = 0;
+  for (const [name, value] of Object.entries(extensions)) {
+    count += 1;
+    if (!extensionName.test(name) || ownAttributes.has(name)) {
+      violations.add(
+        `${field}["${name.slice(0, 40)}"]`,
+        "is no extension's name: 1 to 20 characters of [a-z0-9], and no CloudEvents attribute's name",
+      );
+    }
+    checkBytes(`${field}["${name.slice(0, 40)}"]`, value, maxExtensionBytes, violations);
+  }
+  if (count > maxExtensions) violations.add(field, `has ${count} entries; at most ${maxExtensions} are allowed`);
+}
+
+/** A time-ordered id (RFC 9562, section 5.7). */
+export function uuidv7(now: number): string {
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(now, 0, 6);
+  bytes.writeUInt8(0x70 | (bytes.readUInt8(6) & 0x0f), 6);
+  bytes.writeUInt8(0x80 | (bytes.readUInt8(8) & 0x3f), 8);
+  const hex = bytes.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}

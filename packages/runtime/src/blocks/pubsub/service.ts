@@ -1,0 +1,191 @@
+import { hash } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type DeadLetterSelection,
+  DeadLetterSelectionSchema,
+  EventSchema,
+  type PublishEntry,
+  type PublishResult,
+  PublishResultSchema,
+  type PubSubService,
+} from "@mecha/api/pubsub";
+import { ComponentError, type PublishOutcome, type PubSubEntry, pubsubLimits, setFaultyAside } from "@mecha/component";
+import type { Binding } from "../../components/registry.js";
+import type { BlockContext } from "../block.js";
+import { openToken, sealToken, tokenScope } from "../tokens.js";
+import { badRequest, checkBytes, checkPageSize, requireFeature, Violations } from "../validation.js";
+import { toDeadLetter, toResults, toSettingsMessage } from "./convert.js";
+import { toEvent } from "./event.js";
+import { createGroups } from "./group.js";
+import { createPuller } from "./pull.js";
+import { subscribe } from "./subscription.js";
+import { checkEntry, toDeadLetterIds, toDisposition, toExtension } from "./validate.js";
+
+type CallContext = Pick<HandlerContext, "signal">;
+
+const { maxEntries, maxPublishBytes, maxPageBytes } = pubsubLimits;
+
+/** The pubsub block: checks a request, finds its component, and lets the delivery engine move what flows to the app. */
+export function createPubSubService({ registry, identity, clock, logger }: BlockContext) {
+  const { namespace, appId } = identity;
+  const groups = createGroups(registry, identity, (error) =>
+    logger.debug({ error: error.message }, "a filter failed on an event"),
+  );
+  const onSourceError = (err: unknown) => logger.warn({ err }, "events cannot be taken or settled now; trying again");
+  const puller = createPuller(groups, clock, onSourceError);
+  const subscription = { groups, clock, onSourceError };
+
+  /** An entry as components take it. Throws TOO_LARGE for what this component cannot hold. */
+  const toEntry = (
+    binding: Binding<"pubsub">,
+    entry: PublishEntry,
+    path: string,
+    requestId: string,
+    violations: Violations,
+  ): PubSubEntry | undefined => {
+    const options = checkEntry(entry, path, violations);
+    const defaults = {
+      source: `/ns/${namespace}/app/${appId}`,
+      now: clock.now(),
+      id: requestId === "" ? undefined : hash("sha256", `${appId} ${requestId}`, "hex").slice(0, 32),
+    };
+    const event = toEvent(entry, path, defaults, violations);
+    const { features } = binding.serve;
+    const { name } = binding.live.plan;
+    if (options.delayMs > 0) requireFeature(features, "DELAY", "pubsub", name);
+    if (options.ttlMs !== undefined) requireFeature(features, "TTL", "pubsub", name);
+    const { topic, orderingKey, metadata } = entry;
+    const payload = toBinary(EventSchema, event);
+    return { topic, source: event.source, id: event.id, payload, orderingKey, metadata, ...options };
+  };
+
+  const publish = async (binding: Binding<"pubsub">, entries: readonly PubSubEntry[], { signal }: CallContext) => {
+    const { live, serve } = binding;
+    const outcomes = serve.publish({ keyspace: namespace, entries, signal });
+    return outcomes instanceof Promise ? live.track(outcomes) : outcomes;
+  };
+
+  /** Which dead letters a call is about. */
+  const select = (selection: DeadLetterSelection = create(DeadLetterSelectionSchema)) => {
+    const violations = new Violations();
+    const ids = toDeadLetterIds(selection, violations);
+    violations.throwIfAny();
+    const { binding, call } = groups.find(selection.pubsub, selection.topic, selection.group, "selection.");
+    return { binding, call: { ...call, ids } };
+  };
+
+  return {
+    async publish(request, context: CallContext) {
+      const binding = registry.use("pubsub", request.pubsub);
+      const violations = new Violations();
+      checkBytes("request_id", request.requestId, 128, violations);
+      if (request.entry === undefined) violations.add("entry", "is missing");
+      violations.throwIfAny();
+      if (request.requestId !== "") requireFeature(binding.serve.features, "DEDUP", "pubsub", binding.live.plan.name);
+      const entry = request.entry && toEntry(binding, request.entry, "entry.", request.requestId, violations);
+      violations.throwIfAny();
+      if (entry === undefined) throw badRequest([{ field: "entry", description: "is missing" }]);
+      const tooLarge = sizeFault(entry, binding);
+      if (tooLarge !== undefined) throw tooLarge;
+      const [outcome] = await publish(binding, [entry], context);
+      if (outcome === undefined) throw new Error("the component answered a publish with nothing");
+      if (outcome.type === "failed") throw outcome.error;
+      return { eventId: entry.id, duplicate: outcome.duplicate };
+    },
+
+    async publishMany(request, context: CallContext) {
+      const binding = registry.use("pubsub", request.pubsub);
+      const violations = new Violations();
+      if (request.entries.length < 1 || request.entries.length > maxEntries) {
+        violations.add("entries", `has ${request.entries.length} entries; 1 to ${maxEntries} are allowed`);
+      }
+      violations.throwIfAny();
+      const entries = request.entries.flatMap(
+        (entry, index) => toEntry(binding, entry, `entries[${index}].`, "", violations) ?? [],
+      );
+      violations.throwIfAny();
+      const total = entries.reduce((sum, { payload }) => sum + payload.byteLength, 0);
+      if (total > maxPublishBytes) throw tooLargeError("the entries together are", maxPublishBytes, total);
+      const { sound, merge } = setFaultyAside(entries, (entry) => sizeFault(entry, binding));
+      const outcomes = merge(sound.length > 0 ? await publish(binding, sound, context) : []);
+      return { results: outcomes.map((outcome, index) => toPublishResult(outcome, entries[index]?.id ?? "")) };
+    },
+
+    subscribe: (requests, context: CallContext) => subscribe(requests, context, subscription),
+
+    async pull(request, context: CallContext) {
+      if (request.open === undefined) throw badRequest([{ field: "open", description: "is missing" }]);
+      const open = await groups.open(request.open, context.signal);
+      const deliveries = await open.binding.live.track(puller.pull(request, open, context.signal));
+      return { deliveries, settings: toSettingsMessage(open.settings) };
+    },
+
+    async ack({ pubsub, settle }) {
+      if (settle === undefined) throw badRequest([{ field: "settle", description: "is missing" }]);
+      const violations = new Violations();
+      const disposition = toDisposition(settle, "settle.", violations);
+      violations.throwIfAny();
+      const binding = registry.use("pubsub", pubsub);
+      const counted = await binding.live.track(puller.settle(binding, settle.deliveryIds, disposition));
+      return { results: toResults(settle.deliveryIds, counted) };
+    },
+
+    async extend({ pubsub, prolong }) {
+      if (prolong === undefined) throw badRequest([{ field: "prolong", description: "is missing" }]);
+      const violations = new Violations();
+      const timeoutMs = toExtension(prolong, "prolong.", violations);
+      violations.throwIfAny();
+      const binding = registry.use("pubsub", pubsub);
+      const counted = await binding.live.track(puller.extend(binding, prolong.deliveryIds, timeoutMs));
+      return { results: toResults(prolong.deliveryIds, counted) };
+    },
+
+    async listDeadLetters({ pubsub, topic, group, pageSize, pageToken }) {
+      const limit = checkPageSize("page_size", pageSize);
+      const { binding, call } = groups.find(pubsub, topic, group, "");
+      const scope = tokenScope("dead-letters", binding.live.plan.name, call.keyspace, call.topic, call.group);
+      const after = pageToken === "" ? undefined : openToken(scope, "page_token", pageToken);
+      const { deadLetters, more } = await binding.serve.listDeadLetters({
+        ...call,
+        after,
+        limit,
+        maxBytes: maxPageBytes,
+      });
+      const last = deadLetters.at(-1);
+      return {
+        deadLetters: deadLetters.map((dead) => toDeadLetter(dead, topic)),
+        nextPageToken: more && last !== undefined ? sealToken(scope, last.id) : "",
+      };
+    },
+
+    async requeueDeadLetters({ selection }) {
+      const { binding, call } = select(selection);
+      return { count: BigInt(await binding.serve.requeueDeadLetters(call)) };
+    },
+
+    async dropDeadLetters({ selection }) {
+      const { binding, call } = select(selection);
+      return { count: BigInt(await binding.serve.dropDeadLetters(call)) };
+    },
+  } satisfies ServiceImpl<typeof PubSubService>;
+}
+
+function tooLargeError(what: string, limit: number, actual: number): ComponentError {
+  const metadata = { limit_bytes: String(limit), actual_bytes: String(actual) };
+  return new ComponentError("TOO_LARGE", `${what} ${actual} bytes; the limit is ${limit}`, { metadata });
+}
+
+function sizeFault({ id, payload }: PubSubEntry, { serve }: Binding<"pubsub">): ComponentError | undefined {
+  if (payload.byteLength <= serve.maxEventBytes) return undefined;
+  return tooLargeError(`event "${id}" is`, serve.maxEventBytes, payload.byteLength);
+}
+
+function toPublishResult(outcome: PublishOutcome, eventId: string): PublishResult {
+  if (outcome.type === "published") {
+    const { duplicate } = outcome;
+    return create(PublishResultSchema, { result: { case: "published", value: { eventId, duplicate } } });
+  }
+  const { reason, message } = outcome.error;
+  return create(PublishResultSchema, { result: { case: "error", value: { reason, message } } });
+}

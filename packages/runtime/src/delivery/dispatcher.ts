@@ -1,0 +1,241 @@
+import type { Clock, DeliverySource, Lease, Settlement } from "@mecha/component";
+import {
+  backoffMs,
+  type DeliveryPolicy,
+  type Disposition,
+  isOutOfAttempts,
+  leaseMarginMs,
+  toSettlement,
+} from "./policy.js";
+
+/** One attempt at delivering one item to an app. */
+export interface Delivery<Item> {
+  /** The handle that the app settles it by. */
+  readonly id: string;
+  readonly item: Item;
+  readonly attempt: number;
+  readonly orderingKey: string;
+}
+
+/** How much may be unsettled at a time. */
+export interface Credit {
+  readonly maxItems: number;
+  readonly maxBytes: number;
+}
+
+/** Options of {@link createDispatcher}. */
+export interface DispatcherOptions<Item> {
+  /** Where items come from; the dispatcher closes it. */
+  readonly source: DeliverySource;
+  readonly policy: DeliveryPolicy;
+  readonly credit: Credit;
+  readonly clock: Clock;
+  /** Names a delivery for the app; unique, and as unguessable as the handle. */
+  idOf(attempt: number, handle: string): string;
+  /** Reads an item; undefined if this consumer does not want it, which settles it. */
+  read(payload: Uint8Array): Item | undefined;
+  /** Hands deliveries to the app. No more are taken until it resolves. */
+  deliver(deliveries: Delivery<Item>[]): Promise<void> | void;
+  /** Told when the source fails; the dispatcher goes on after a while. */
+  onSourceError(error: unknown): void;
+}
+
+/** Moves items from a source to one consumer within its credit, and what the consumer says of them back. */
+export interface Dispatcher {
+  /** Takes and delivers until `stop`; resolves then. Call it once. */
+  run(): Promise<void>;
+  /** Settles deliveries; per id whether it counted. */
+  settle(ids: readonly string[], disposition: Disposition): Promise<boolean[]>;
+  /** Gives deliveries `ackTimeoutMs` from now, or by default the policy's; per id whether it counted. */
+  extend(ids: readonly string[], ackTimeoutMs: number | undefined): Promise<boolean[]>;
+  /** Takes no more; what is in flight may still be settled. */
+  stop(): void;
+  /** Resolves when nothing is in flight, after `stop`. */
+  readonly idle: Promise<void>;
+  /** Stops, hands back what is in flight at no cost of an attempt, and closes the source. May be called again. */
+  close(): Promise<void>;
+}
+
+/** A delivery that the app has not settled. */
+interface InFlight {
+  readonly handle: string;
+  readonly bytes: number;
+  readonly attempt: number;
+  deadline: number;
+}
+
+/** How soon a source that failed is asked again, in ms: doubling between these. */
+const sourceRetry = { minBackoffMs: 50, maxBackoffMs: 5_000 };
+
+export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispatcher {
+  const { source, policy, credit, clock } = options;
+  const inFlight = new Map<string, InFlight>();
+  const stopping = new AbortController();
+  const idle = Promise.withResolvers<void>();
+  let bytes = 0;
+  let wakeForCredit: (() => void) | undefined;
+  let cancelSweep: (() => void) | undefined;
+
+  /** Credit came back. */
+  const freed = () => {
+    wakeForCredit?.();
+    wakeForCredit = undefined;
+    if (inFlight.size === 0 && stopping.signal.aborted) idle.resolve();
+  };
+
+  const forget = (id: string) => {
+    const delivery = inFlight.get(id);
+    if (delivery === undefined) return;
+    inFlight.delete(id);
+    bytes -= delivery.bytes;
+  };
+
+  /** Frees the credit of what the app did not settle in time; the source delivers it again. */
+  const sweep = () => {
+    cancelSweep = undefined;
+    const now = clock.now();
+    for (const [id, { deadline }] of inFlight) if (deadline <= now) forget(id);
+    freed();
+    armSweep();
+  };
+
+  const armSweep = () => {
+    if (cancelSweep !== undefined || inFlight.size === 0) return;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { deadline } of inFlight.values()) earliest = Math.min(earliest, deadline);
+    cancelSweep = clock.after(Math.max(1, earliest - clock.now()), sweep);
+  };
+
+  /** Sorts what was taken into what is delivered and what is settled at once: unwanted, or out of attempts. */
+  const accept = (leases: readonly Lease[]): Delivery<Item>[] => {
+    const deliveries: Delivery<Item>[] = [];
+    const settled: Settlement[] = [];
+    const deadline = clock.now() + policy.ackTimeoutMs;
+    for (const { handle, payload, attempt, orderingKey } of leases) {
+      if (isOutOfAttempts(attempt, policy)) {
+        settled.push({ type: "dead", handle, error: "" });
+        continue;
+      }
+      const item = options.read(payload);
+      if (item === undefined) {
+        settled.push({ type: "ack", handle });
+        continue;
+      }
+      const id = options.idOf(attempt, handle);
+      inFlight.set(id, { handle, bytes: payload.byteLength, attempt, deadline });
+      bytes += payload.byteLength;
+      deliveries.push({ id, item, attempt, orderingKey });
+    }
+    if (settled.length > 0) background(source.settle(settled));
+    armSweep();
+    return deliveries;
+  };
+
+  /** A settlement that nobody waits for: if it fails the lease ends by itself and the item comes again. */
+  const background = (settling: unknown) => {
+    void Promise.resolve(settling).catch(options.onSourceError);
+  };
+
+  const run = async () => {
+    let failures = 0;
+    while (!stopping.signal.aborted) {
+      if (inFlight.size >= credit.maxItems || (inFlight.size > 0 && bytes >= credit.maxBytes)) {
+        await new Promise<void>((resolve) => {
+          wakeForCredit = resolve;
+        });
+        continue;
+      }
+      try {
+        const leases = await source.receive({
+          maxItems: credit.maxItems - inFlight.size,
+          maxBytes: Math.max(1, credit.maxBytes - bytes),
+          leaseMs: policy.ackTimeoutMs + leaseMarginMs,
+          signal: stopping.signal,
+        });
+        failures = 0;
+        const deliveries = accept(leases);
+        if (deliveries.length > 0) await options.deliver(deliveries);
+      } catch (error) {
+        if (stopping.signal.aborted) break;
+        failures += 1;
+        options.onSourceError(error);
+        await pause(clock, backoffMs(sourceRetry, failures), stopping.signal);
+      }
+    }
+  };
+
+  const stop = () => {
+    stopping.abort();
+    freed();
+  };
+
+  const close = async () => {
+    stop();
+    await running;
+    cancelSweep?.();
+    const released = [...inFlight.values()].map(({ handle }) => ({ type: "release", handle }) as const);
+    inFlight.clear();
+    freed();
+    try {
+      if (released.length > 0) await source.settle(released);
+      await source.close();
+    } catch (error) {
+      // The leases end by themselves.
+      options.onSourceError(error);
+    }
+  };
+
+  let running: Promise<void> | undefined;
+  let closing: Promise<void> | undefined;
+  return {
+    run() {
+      running = run();
+      return running;
+    },
+
+    async settle(ids, disposition) {
+      const settlements: Settlement[] = [];
+      const counted = ids.map((id) => {
+        const delivery = inFlight.get(id);
+        if (delivery === undefined) return -1;
+        forget(id);
+        return settlements.push(toSettlement(delivery, policy, disposition)) - 1;
+      });
+      try {
+        const outcomes = settlements.length > 0 ? await source.settle(settlements) : [];
+        return counted.map((index) => outcomes[index] === true);
+      } finally {
+        freed();
+      }
+    },
+
+    async extend(ids, ackTimeoutMs = policy.ackTimeoutMs) {
+      const known = ids.map((id) => inFlight.get(id));
+      const held = known.filter((delivery) => delivery !== undefined);
+      const handles = held.map(({ handle }) => handle);
+      const outcomes = held.length > 0 ? await source.extend(handles, ackTimeoutMs + leaseMarginMs) : [];
+      const extended = new Set(held.filter((_, index) => outcomes[index] === true));
+      const deadline = clock.now() + ackTimeoutMs;
+      for (const delivery of extended) delivery.deadline = deadline;
+      return known.map((delivery) => delivery !== undefined && extended.has(delivery));
+    },
+
+    stop,
+    idle: idle.promise,
+
+    close: () => (closing ??= close()),
+  };
+}
+
+/** Waits, unless `signal` aborts first. */
+function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      cancel();
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const cancel = clock.after(delayMs, done);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
