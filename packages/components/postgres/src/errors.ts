@@ -20,11 +20,12 @@ export function breaksConnection(error: unknown): boolean {
   return state.startsWith("57P") || state.startsWith("08") || ["25006", "26000", "0A000"].includes(state);
 }
 
-/** Whether the statement did nothing and may succeed at once when it is sent again. */
+/** Whether the statement did nothing, as far as anybody will ever see, and may succeed at once when it is sent again. */
 export function isTransient(error: unknown, effect: Effect): boolean {
   const state = sqlState(error);
   if (state === undefined) return effect === "read";
-  return ["40001", "40P01", "26000", "0A000"].includes(state);
+  // Conflicts; a session that was ended; a session that lost its prepared statements.
+  return ["40001", "40P01", "57P01", "57P05", "26000", "0A000"].includes(state);
 }
 
 /** What a failed statement means to its caller. A server that answers with an error did nothing. */

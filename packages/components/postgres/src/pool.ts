@@ -1,7 +1,7 @@
 import type { Logger } from "@mecha/component";
 import { type ClientConfig, Pool as PgPool, type PoolClient } from "pg";
 import { backoffMs } from "./backoff.js";
-import { connectError, unavailable } from "./errors.js";
+import { connectError, sqlState, unavailable } from "./errors.js";
 import { Gate } from "./gate.js";
 
 /** How many calls may wait for a connection. What is beyond it would wait longer than anybody's deadline. */
@@ -9,6 +9,9 @@ const maxWaiting = 2_000;
 
 /** How long fewer connections are asked for after the server refused one more, in ms. */
 const fewerForMs = 5_000;
+
+/** How many times a call tries to get a connection while others of the pool work. */
+const maxAttempts = 5;
 
 export interface PoolOptions {
   readonly client: ClientConfig;
@@ -85,9 +88,11 @@ export class Pool {
       } catch (error) {
         this.#gate.leave();
         if (this.#closed) throw unavailable("the component is closed", error);
-        if (this.#established.size === 0) {
+        // The server has no connection left, but others of this pool may be on their way.
+        const isFull = sqlState(error) === "53300" && this.#pool.totalCount > 0;
+        if (this.#established.size === 0 && !isFull) {
           this.#goAway(error);
-        } else if (attempt < 3) {
+        } else if (attempt < maxAttempts) {
           this.#useFewer();
           continue;
         }
@@ -121,7 +126,7 @@ export class Pool {
 
   /** The server takes no more connections than there are: make do with them for a while. */
   #useFewer(): void {
-    this.#gate.limit = this.#established.size;
+    this.#gate.limit = Math.max(1, this.#pool.totalCount);
     clearTimeout(this.#widen);
     this.#widen = setTimeout(() => {
       this.#gate.limit = this.#options.size;

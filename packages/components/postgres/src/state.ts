@@ -1,10 +1,10 @@
 import type { Durability, StateFeature, StateResult, StateStore } from "@mecha/component";
 import type { Connection } from "./connection.js";
-import { createChangeLog } from "./state/change-log.js";
-import { createReader } from "./state/read.js";
-import { Sweeper } from "./state/sweeper.js";
-import { Watches } from "./state/watches.js";
-import { createWriter } from "./state/write.js";
+import { createChangeLog } from "./state-changes.js";
+import { createReader } from "./state-reads.js";
+import { Sweeper } from "./state-sweeper.js";
+import { Watches } from "./state-watch.js";
+import { createWriter } from "./state-writes.js";
 
 export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL"];
 

@@ -6,7 +6,6 @@ import {
   type StateResult,
   type StateStore,
 } from "@mecha/component";
-import type { Connection, Row, Statement } from "../connection.js";
 import {
   asBuffer,
   decodePlainArray,
@@ -16,8 +15,9 @@ import {
   encodeTexts,
   encodeUuids,
 } from "./binary.js";
-import { bucketOf, locksOf } from "./locks.js";
-import { lockClass } from "./schema.js";
+import type { Connection, Row, Statement } from "./connection.js";
+import { bucketOf, locksOf } from "./state-locks.js";
+import { lockClass } from "./state-schema.js";
 
 type WriteCall = Parameters<StateStore["write"]>[0];
 type SetOperation = StateOperation & { readonly type: "set" };

@@ -1,7 +1,7 @@
 import { ComponentError, type StateItem, type StateStore } from "@mecha/component";
-import type { Connection, Statement } from "../connection.js";
 import { encodeTexts } from "./binary.js";
-import { isPresent, itemColumns, itemWidth, rangeOf, toItem } from "./rows.js";
+import type { Connection, Statement } from "./connection.js";
+import { isPresent, itemColumns, itemWidth, rangeOf, toItem } from "./state-rows.js";
 
 type GetCall = Parameters<StateStore["get"]>[0];
 type GetManyCall = Parameters<StateStore["getMany"]>[0];
