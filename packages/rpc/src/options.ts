@@ -48,6 +48,11 @@ export interface ServeOptions {
    * request's protocol wants it (plain HTTP: the Connect error JSON and its HTTP status).
    */
   guard?: (head: RequestHead) => ConnectError | undefined;
+  /**
+   * Origins (`https://shop.example`) whose web pages may call: their preflights are answered, and CORS headers let them read the answers. Whether
+   * pages of other origins are refused is the guard's to decide. Default: none.
+   */
+  allowedOrigins?: readonly string[];
   /** Values for handlers and interceptors, made per RPC. */
   contextValues?: (head: RequestHead) => ContextValues;
   /** Serves what is no RPC. Default: 404. */

@@ -31,6 +31,8 @@ export interface RuntimeOptions {
   token?: string;
   /** Names that callers may use in `Host`, beside loopback names and the address listened on. Default: none. */
   allowedHosts?: readonly string[];
+  /** Origins (`https://shop.example`) whose web pages may call; pages of any other are refused. Default: none. */
+  allowedOrigins?: readonly string[];
   /** Whether to listen on the admin socket (mode 0600, in `dataDir`). Default: true when `listen` is set, else false. */
   adminSocket?: boolean;
   /** Time, for tests. Default: the machine's. */
@@ -63,6 +65,7 @@ export interface ResolvedRuntimeOptions {
   readonly listen: ListenOptions | false;
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
   readonly adminSocket: boolean;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
@@ -90,6 +93,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     listen,
     token,
     allowedHosts: options.allowedHosts ?? [],
+    allowedOrigins: options.allowedOrigins ?? [],
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),

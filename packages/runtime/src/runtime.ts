@@ -97,13 +97,14 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const servers: RpcServer[] = [];
   const listenOn = async (where: Parameters<typeof listen>[0]["listen"], isAdmin: boolean): Promise<string> => {
     const token = isAdmin ? undefined : settings.token;
-    const { allowedHosts } = settings;
+    const { allowedHosts, allowedOrigins } = settings;
     const server = await listen({
       listen: where,
       routes: isAdmin ? adminRoutes : routes,
       doors,
       token,
       allowedHosts,
+      allowedOrigins,
       logger,
     });
     servers.push(server);

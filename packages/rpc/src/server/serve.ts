@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { FallbackHandler, RpcServer, ServeOptions } from "../options.js";
+import { createCors } from "./cors.js";
 import { createDelegate } from "./delegate.js";
 import { toRequestHead } from "./head.js";
 import { createInFlight } from "./in-flight.js";
@@ -28,12 +29,14 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
   const shutdown = new AbortController();
   const inFlight = createInFlight();
   const delegate = createDelegate(options, limits, shutdown.signal, options.fallback ?? notFound);
+  const cors = createCors(options.allowedOrigins ?? []);
   let draining = false;
 
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     inFlight.add();
     response.once("close", () => inFlight.remove());
     if (draining && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    if (cors(request, response)) return;
     const refusal = options.guard?.(toRequestHead(request));
     if (refusal) refuse(request, response, refusal);
     else delegate(request, response);

@@ -9,6 +9,7 @@ export interface GuardOptions {
   readonly listen: ListenOptions;
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
 }
 
 /** Paths that answer without a token: for load balancers, orchestrators and scrapers. */
@@ -25,6 +26,7 @@ export function createGuard({
   listen,
   token,
   allowedHosts,
+  allowedOrigins,
 }: GuardOptions): (head: RequestHead) => ConnectError | undefined {
   const isUnixSocket = "path" in listen;
   const address = isUnixSocket ? undefined : (listen.host ?? "127.0.0.1");
@@ -48,8 +50,9 @@ export function createGuard({
       }
       const origin = head.header("origin");
       const site = head.header("sec-fetch-site");
-      if (isForeign(origin, host) || site === "cross-site" || site === "same-site") {
-        const message = `web pages of ${origin ?? "other sites"} may not call this runtime; call it from the app's server`;
+      const isAllowed = origin !== undefined && allowedOrigins.includes(origin);
+      if (!isAllowed && (isForeign(origin, host) || site === "cross-site" || site === "same-site")) {
+        const message = `web pages of ${origin ?? "other sites"} may not call this runtime; call it from the app's server, or add the origin to allowedOrigins`;
         return fromComponentError(
           new ComponentError("FOREIGN_ORIGIN", message, { metadata: { origin: origin ?? "" } }),
         );

@@ -14,6 +14,7 @@ export interface ListenerOptions {
   readonly doors: readonly Door[];
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
   readonly logger: RuntimeLogger;
 }
 
@@ -27,6 +28,7 @@ export async function listen(options: ListenerOptions): Promise<RpcServer> {
       listen: options.listen,
       routes: options.routes,
       guard: createGuard(options),
+      allowedOrigins: options.allowedOrigins,
       fallback: (request, response) => void open(options, request, response),
       limits: { readMaxBytes },
       // A misspelt field that is ignored drops a precondition without a word.
