@@ -1,4 +1,5 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { type Clock, type Component, type ComponentContext, type Durability, systemClock } from "@mecha/component";
 import type { BlockName } from "../blocks/registry.js";
 import type { ComponentPlan } from "../config/component-plan.js";
@@ -99,12 +100,25 @@ function createContext(plan: ComponentPlan, options: StartOptions, signal: Abort
 /** Makes the data directory if it is not there. */
 export function ensureDataDir(dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir);
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? error;
     throw new Error(
       `data directory ${dataDir} cannot be made (${reason}); choose one that can be written with dataDir (--data-dir)`,
     );
+  }
+}
+
+/** Not `recursive: true`, which never returns where a file system answers ENOENT for a folder that is there, as /proc does. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another runtime was faster.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }
 

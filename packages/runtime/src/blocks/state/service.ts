@@ -116,6 +116,7 @@ export function createStateService(registry: ComponentRegistry) {
       const resumeToken =
         request.resumeToken === "" ? undefined : openToken(scope, "resume_token", request.resumeToken);
       const signal = AbortSignal.any([context.signal, live.retired]);
+      signal.throwIfAborted();
       const leave = live.enter();
       try {
         for await (const changes of serve.watch({ keyspace, target, resumeToken, signal })) {

@@ -1,0 +1,343 @@
+import { statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Health, HealthCheckResponse_ServingStatus as Status } from "@mecha/api/health";
+import { AdminService, Health as ComponentHealth, RuntimeService } from "@mecha/api/runtime";
+import { StateService } from "@mecha/api/state";
+import { memory } from "@mecha/component-memory";
+import { createTransport } from "@mecha/rpc";
+import { describe, expect, it } from "vitest";
+import { callState, component, startRuntime, temporaryFolder, until } from "../test/helpers.js";
+import { testComponent } from "../test/test-component.js";
+import { ConfigurationError, createRuntime } from "./index.js";
+
+describe("starting", () => {
+  it("refuses bad options with what would be right", async () => {
+    await expect(createRuntime({ appId: "Not_A_Label" })).rejects.toThrow(
+      /option `appId` is "Not_A_Label"; it must be a DNS label/,
+    );
+    await expect(createRuntime({ token: "" })).rejects.toThrow(/option `token` is empty/);
+    await expect(createRuntime({ drainTimeoutMs: -1 })).rejects.toThrow(/option `drainTimeoutMs` is -1/);
+  });
+
+  it("tells every problem at once and leaves nothing behind", async () => {
+    const { definition, controls } = testComponent();
+    const resources = [
+      component("a", { type: "test", acceptDurability: "HOST" }),
+      component("b", { type: "nothing" }),
+      component("c", { typ: 1 }),
+    ];
+    const error = await createRuntime({ components: [definition], resources, environment: {} }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect((error as ConfigurationError).problems.map(({ source }) => source)).toEqual([
+      "resources[1]",
+      "resources[2]",
+    ]);
+    expect(controls.open.size).toBe(0);
+  });
+
+  it("tells every component that does not start, and stops those that did", async () => {
+    const { definition, controls } = testComponent();
+    const failing = (name: string, fail: string) =>
+      component(name, { type: "test", acceptDurability: "HOST", config: { fail } });
+    const fine = component("fine", { type: "test", default: true, acceptDurability: "HOST" });
+    const start = createRuntime({
+      components: [definition],
+      resources: [failing("a", "no such host"), fine, failing("b", "wrong password")],
+      environment: {},
+    });
+    await expect(start).rejects.toThrow(
+      'resources[0]: component "a" (test) did not start: no such host\nresources[2]: component "b" (test) did not start: wrong password',
+    );
+    expect(controls.open.size).toBe(0);
+  });
+
+  it("gives up on a component that does not become ready", async () => {
+    const never = { ...memory, create: () => new Promise<never>(() => {}) };
+    const start = createRuntime({
+      components: [never],
+      resources: [component("m")],
+      environment: {},
+      startTimeoutMs: 20,
+    });
+    await expect(start).rejects.toThrow('component "m" (memory) did not start: it was not ready within 20 ms');
+  });
+
+  it("requires the features that a resource requires of the component as configured", async () => {
+    const { definition } = testComponent();
+    const declared = { ...definition, serves: { state: { features: ["TTL" as const], durability: {} } } };
+    const resources = [component("a", { type: "test", requires: ["TTL"] })];
+    const start = createRuntime({ components: [declared], resources, environment: {} });
+    await expect(start).rejects.toThrow(
+      'component "a" (test) lacks TTL, which its resource requires; as configured it has: WATCH',
+    );
+  });
+
+  it("says what to do about a port that is taken, and stops what it started", async () => {
+    const { definition, controls } = testComponent();
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = other.address() as AddressInfo;
+      const resources = [component("a", { type: "test" })];
+      const start = createRuntime({
+        components: [definition],
+        resources,
+        environment: {},
+        listen: { port },
+        dataDir: temporaryFolder(),
+      });
+      await expect(start).rejects.toThrow(`cannot listen on 127.0.0.1:${port}: `);
+      expect(controls.open.size).toBe(0);
+    } finally {
+      other.close();
+    }
+  });
+
+  it("says which data directory cannot be made", async () => {
+    const file = join(temporaryFolder(), "file");
+    writeFileSync(file, "");
+    for (const dataDir of [join(file, "data"), "/proc/mecha/data"]) {
+      const resources = [component("m")];
+      const start = createRuntime({ components: [memory], resources, environment: {}, adminSocket: true, dataDir });
+      await expect(start).rejects.toThrow(`data directory ${dataDir} cannot be made (`);
+    }
+  });
+
+  it("warns about durability below HOST unless the resource accepts it", async () => {
+    const warnings: string[] = [];
+    const logger = {
+      level: "info",
+      isLevelEnabled: () => false,
+      child: () => logger,
+      debug() {},
+      info() {},
+      warn: (_fields: object, message: string) => void warnings.push(message),
+      error() {},
+    };
+    await startRuntime({ logger, resources: [component("accepted")] });
+    expect(warnings).toEqual([]);
+    await startRuntime({ logger, resources: [component("plain", { acceptDurability: "HOST" })] });
+    expect(warnings).toEqual([expect.stringMatching(/"plain" \(memory\).*PROCESS.*acceptDurability: PROCESS/)]);
+  });
+
+  it("resolves secrets from the stores that exist without a resource", async () => {
+    const { definition } = testComponent();
+    process.env.MECHA_TEST_LABEL = "from the environment";
+    try {
+      const config = { label: { $secret: "env/MECHA_TEST_LABEL" } };
+      const { endpoint } = await startRuntime({
+        components: [definition],
+        resources: [component("a", { type: "test", config })],
+      });
+      const { json } = await callState(endpoint, "Get", { key: "k" });
+      expect(json).toMatchObject({ item: { value: Buffer.from("from the environment").toString("base64") } });
+    } finally {
+      delete process.env.MECHA_TEST_LABEL;
+    }
+  });
+});
+
+describe("an embedded runtime", () => {
+  it("listens nowhere, writes nothing, and serves in process", async () => {
+    const dataDir = join(temporaryFolder(), "data");
+    await using runtime = await createRuntime({
+      components: [memory],
+      resources: [component("m")],
+      environment: {},
+      dataDir,
+    });
+    expect([runtime.endpoint, runtime.adminEndpoint, runtime.ready]).toEqual([undefined, undefined, true]);
+    const state = createClient(StateService, runtime.transport);
+    await state.set({ key: "a" });
+    expect((await state.get({ key: "a" })).item?.key).toBe("a");
+    expect(() => statSync(dataDir)).toThrow();
+  });
+});
+
+describe("stopping", () => {
+  it("is not ready at once, finishes what is in flight, ends streams, then closes components", async () => {
+    const { definition, controls } = testComponent();
+    const runtime = await startRuntime({
+      components: [definition],
+      resources: [component("a", { type: "test", config: { slow: true } })],
+    });
+    const transport = createTransport({ endpoint: runtime.endpoint });
+    const state = createClient(StateService, transport);
+    const inFlight = state.get({ key: "k" });
+    const inProcess = createClient(StateService, runtime.transport).get({ key: "k" });
+    const stream = (async () => {
+      for await (const _ of state.watch({ target: { case: "prefix", value: "" } }));
+    })().catch((error: unknown) => ConnectError.from(error).code);
+    await until(() => controls.waiting === 2, "calls are in flight");
+    const closing = runtime.close();
+    expect(runtime.ready).toBe(false);
+    expect(await stream).toBe(Code.Unavailable);
+    expect(controls.open.size).toBe(1);
+    controls.release();
+    expect((await inFlight).item?.key).toBe("k");
+    expect((await inProcess).item?.key).toBe("k");
+    await closing;
+    await runtime.closed;
+    expect(controls.open.size).toBe(0);
+    const late = createClient(StateService, runtime.transport).get({ key: "k" });
+    await expect(late).rejects.toThrow(/the runtime is stopping/);
+    await expect(fetch(`${runtime.endpoint}/healthz`)).rejects.toThrow();
+  });
+
+  it("does not wait past its deadline", async () => {
+    const { definition, controls } = testComponent();
+    const runtime = await startRuntime({
+      components: [definition],
+      resources: [component("a", { type: "test", config: { slow: true } })],
+    });
+    const stuck = createClient(StateService, createTransport({ endpoint: runtime.endpoint })).get({ key: "k" });
+    const cutOff = expect(stuck).rejects.toThrow();
+    await until(() => controls.waiting === 1, "a call is stuck");
+    await runtime.close({ deadlineMs: 20 });
+    expect(controls.open.size).toBe(0);
+    await cutOff;
+  });
+});
+
+describe("the admin socket", () => {
+  it("is the owner's alone, changes the log level and stops the runtime; apps cannot", async () => {
+    const dataDir = join(temporaryFolder(), "data");
+    const runtime = await startRuntime({ dataDir });
+    const path = join(dataDir, "admin.sock");
+    expect(runtime.adminEndpoint).toBe(`unix:${path}`);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(statSync(dataDir).mode & 0o777).toBe(0o700);
+
+    const forApps = createClient(AdminService, createTransport({ endpoint: runtime.endpoint }));
+    await expect(forApps.shutdown({})).rejects.toThrow();
+    const admin = createClient(AdminService, createTransport({ endpoint: runtime.adminEndpoint ?? "" }));
+    await expect(admin.setLogLevel({ level: "loud" })).rejects.toThrow(
+      /level is "loud"; it must be one of trace, debug/,
+    );
+    await admin.shutdown({});
+    await runtime.closed;
+    expect(() => statSync(path)).toThrow();
+  });
+
+  it("of a second runtime in the same folder has a name of its own", async () => {
+    const dataDir = temporaryFolder();
+    const first = await startRuntime({ dataDir });
+    const second = await startRuntime({ dataDir });
+    expect(second.adminEndpoint).not.toBe(first.adminEndpoint);
+    const info = createClient(RuntimeService, createTransport({ endpoint: second.adminEndpoint ?? "" }));
+    expect((await info.getInfo({})).appId).toBe("app");
+  });
+});
+
+describe("GetInfo and ListResources", () => {
+  it("tell what runs, and page", async () => {
+    const resources = [component("b", { default: true }), component("a", { scopes: ["other"] })];
+    const runtime = await startRuntime({ resources, namespace: "staging", appId: "shop" });
+    const client = createClient(RuntimeService, createTransport({ endpoint: runtime.endpoint }));
+    const info = await client.getInfo({});
+    expect(info).toMatchObject({ namespace: "staging", appId: "shop", processId: BigInt(process.pid) });
+    expect(info.version).toMatch(/^\d+\.\d+\.\d+/);
+    expect(info.components.map(({ name, health }) => [name, health])).toEqual([
+      ["a", ComponentHealth.HEALTHY],
+      ["b", ComponentHealth.HEALTHY],
+    ]);
+    const first = await client.listResources({ pageSize: 1 });
+    expect(first.resources).toMatchObject([{ kind: "Component", name: "a", source: "resources[1]", error: "" }]);
+    const { resources: rest, nextPageToken } = await client.listResources({ pageToken: first.nextPageToken });
+    expect([rest.map(({ name }) => name), nextPageToken]).toEqual([["b"], ""]);
+    await expect(client.listResources({ pageToken: "nonsense" })).rejects.toThrow(/page_token/);
+  });
+});
+
+describe("health", () => {
+  it("follows the component, in GetInfo, /readyz, /metrics and grpc.health", async () => {
+    const { definition, controls } = testComponent();
+    const runtime = await startRuntime({
+      components: [definition],
+      resources: [component("db", { type: "test" })],
+      healthIntervalMs: 5,
+    });
+    const health = createClient(Health, createTransport({ endpoint: runtime.endpoint }));
+    const service = StateService.typeName;
+    expect((await health.check({})).status).toBe(Status.SERVING);
+    expect((await health.check({ service })).status).toBe(Status.SERVING);
+    await expect(health.check({ service: "no.such.Service" })).rejects.toThrow(/no service "no.such.Service"/);
+
+    const told: Status[] = [];
+    const watching = (async () => {
+      for await (const { status } of health.watch({ service })) told.push(status);
+    })().catch(() => {});
+    await until(() => told.length === 1, "the state is told");
+    controls.health = () => Promise.reject(new Error("connection refused at 127.0.0.1:5432"));
+    await until(() => told.length === 2, "the component is away");
+    expect(runtime.info().components[0]).toMatchObject({
+      health: ComponentHealth.UNHEALTHY,
+      lastError: "connection refused at 127.0.0.1:5432",
+    });
+    expect(await (await fetch(`${runtime.endpoint}/readyz`)).json()).toEqual({
+      status: "ready",
+      unhealthyComponents: ["db"],
+    });
+    expect(await (await fetch(`${runtime.endpoint}/metrics`)).text()).toContain(
+      'mecha_component_healthy{component="db",type="test"} 0',
+    );
+    controls.health = async () => {};
+    await until(() => told.length === 3, "the component is back");
+    expect(told).toEqual([Status.SERVING, Status.NOT_SERVING, Status.SERVING]);
+    await runtime.close();
+    await watching;
+    expect(told.at(-1)).toBe(Status.NOT_SERVING);
+  });
+
+  it("metrics count calls by method and code", async () => {
+    const { endpoint } = await startRuntime();
+    await callState(endpoint, "Get", { key: "a" });
+    await callState(endpoint, "Get", { key: "" });
+    const text = await (await fetch(`${endpoint}/metrics`)).text();
+    const labels = 'service="mecha.state.v1.StateService",method="Get"';
+    expect(text).toContain(`mecha_rpc_duration_seconds_count{${labels},code="ok"} 1`);
+    expect(text).toContain(`mecha_rpc_duration_seconds_count{${labels},code="invalid_argument"} 1`);
+    expect(text).toMatch(/mecha_rpc_duration_seconds_bucket\{.*code="ok",le="\+Inf"\} 1/);
+  });
+});
+
+describe("a bug in a component", () => {
+  it("reaches the caller as INTERNAL with an id that the log bears too, and nothing of what it was", async () => {
+    const logged: { fields: { id?: string; err?: Error }; message: string }[] = [];
+    const logger = {
+      level: "info",
+      isLevelEnabled: () => false,
+      child: () => logger,
+      debug() {},
+      info() {},
+      warn() {},
+      error: (fields: object, message: string) => void logged.push({ fields, message }),
+    };
+    const { definition } = testComponent();
+    const buggy = {
+      ...definition,
+      async create(...args: Parameters<typeof definition.create>) {
+        const created = await definition.create(...args);
+        const { state } = created.blocks;
+        if (state !== undefined) state.get = () => Promise.reject(new TypeError("/etc/secret is undefined"));
+        return created;
+      },
+    };
+    const { endpoint } = await startRuntime({
+      logger,
+      components: [buggy],
+      resources: [component("a", { type: "test" })],
+    });
+    const { status, json } = await callState(endpoint, "Get", { key: "a" });
+    expect(status).toBe(500);
+    const [line] = logged;
+    expect(line?.fields.err?.message).toBe("/etc/secret is undefined");
+    expect(JSON.stringify(json)).toContain(line?.fields.id);
+    expect(JSON.stringify(json)).not.toContain("secret");
+  });
+});
