@@ -1,3 +1,4 @@
+import { createManualClock } from "@mecha/component/conformance";
 import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import { startRuntime } from "../test/runtime.js";
 import { createStateClient, MechaError, operation, type StateClient, type StateItem } from "./index.js";
@@ -7,8 +8,10 @@ interface Order {
 }
 
 let state: StateClient;
+let clock: ReturnType<typeof createManualClock>;
 beforeEach(async () => {
-  const runtime = await startRuntime();
+  clock = createManualClock();
+  const runtime = await startRuntime({ clock });
   state = createStateClient({ transport: runtime.transport });
   return async () => {
     await state.close();
@@ -18,7 +21,6 @@ beforeEach(async () => {
 
 describe("get, set, delete", () => {
   it("reads what was written, and undefined where nothing was", async () => {
-    const before = Date.now();
     const { etag } = await state.set("order-1", { total: 42 });
     const item = await state.get<Order>("order-1");
     expectTypeOf(item).toEqualTypeOf<StateItem<Order> | undefined>();
@@ -29,7 +31,7 @@ describe("get, set, delete", () => {
       contentType: "application/json",
       expireTime: undefined,
     });
-    expect(item?.updateTime?.getTime()).toBeGreaterThanOrEqual(before - 1);
+    expect(item?.updateTime).toEqual(new Date(clock.now()));
     expect(await state.get("order-2")).toBeUndefined();
     expect(await state.delete("order-1")).toEqual({ existed: true });
     expect(await state.delete("order-1")).toEqual({ existed: false });
@@ -53,12 +55,16 @@ describe("get, set, delete", () => {
     expect(await state.getMany([])).toEqual([]);
   });
 
-  it("lets an item expire", async () => {
+  it("lets an item expire, and forgets its expiry when it is written without one", async () => {
     await state.set("session", 1, { ttl: "10m" });
+    await state.set("kept", 1, { ttl: "10m" });
+    await state.set("kept", 2);
     const item = await state.get("session");
     expect(Number(item?.expireTime) - Number(item?.updateTime)).toBe(600_000);
-    await state.set("session", 2);
-    expect((await state.get("session"))?.expireTime).toBeUndefined();
+    expect((await state.get("kept"))?.expireTime).toBeUndefined();
+    clock.advance(600_000);
+    expect(await state.get("session")).toBeUndefined();
+    expect((await state.get("kept"))?.value).toBe(2);
   });
 
   it("throws the runtime's error, its violations included", async () => {

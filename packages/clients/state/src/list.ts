@@ -19,7 +19,7 @@ export interface StatePage<Entry> {
 }
 
 /** Items by key, in byte order. Iterating asks for page after page; every iteration starts anew. */
-export interface StateList<Entry> extends AsyncIterable<Entry> {
+export interface StateList<Entry> extends AsyncIterable<Entry, void, undefined> {
   /** One page: the first, or that of a `nextPageToken`. */
   page(pageToken?: string): Promise<StatePage<Entry>>;
 }

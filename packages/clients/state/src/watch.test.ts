@@ -1,10 +1,14 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { createManualClock } from "@mecha/component/conformance";
+import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
+import { z } from "zod";
 import { startRuntime } from "../test/runtime.js";
 import { createStateClient, type StateChange, type StateClient, type StateWatch } from "./index.js";
 
 let state: StateClient;
+let clock: ReturnType<typeof createManualClock>;
 beforeEach(async () => {
-  const runtime = await startRuntime();
+  clock = createManualClock();
+  const runtime = await startRuntime({ clock });
   state = createStateClient({ transport: runtime.transport });
   return async () => {
     await state.close();
@@ -40,7 +44,34 @@ it("reports what is there, then synced, then what changes", async () => {
   expect(await next()).toBe("-n/1");
 });
 
-it("watches one key, and every key of a collection without its prefix", async () => {
+it("tells what ran out of time from what was deleted", async () => {
+  await state.set("session", 1, { ttl: "10m" });
+  await using watch = state.watch();
+  const changes = watch[Symbol.asyncIterator]();
+  await changes.next();
+  await changes.next();
+  clock.advance(600_000);
+  expect((await changes.next()).value).toMatchObject({ type: "deleted", key: "session", expired: true });
+});
+
+it("watches a collection: its keys without their prefix, its values typed", async () => {
+  const orders = state.collection("orders/", z.object({ total: z.number() }));
+  await using watch = orders.watch();
+  const changes = watch[Symbol.asyncIterator]();
+  expect((await changes.next()).value).toMatchObject({ type: "synced" });
+  await state.set("other", 1);
+  await orders.set("1", { total: 7 });
+  const { value } = await changes.next();
+  if (value?.type !== "item") throw new Error(`expected an item, got ${value?.type}`);
+  expectTypeOf(value.item.value).toEqualTypeOf<{ total: number }>();
+  expect(value.item).toMatchObject({ key: "1", value: { total: 7 } });
+  await orders.delete("1");
+  expect((await changes.next()).value).toMatchObject({ type: "deleted", key: "1", expired: false });
+  await state.set("orders/2", { total: "many" });
+  await expect(changes.next()).rejects.toMatchObject({ reason: "INVALID_VALUE" });
+});
+
+it("watches one key", async () => {
   await using one = state.watch({ key: "n/1" });
   const nextOfOne = reader(one);
   expect(await nextOfOne()).toBe("synced");

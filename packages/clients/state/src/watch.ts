@@ -45,7 +45,7 @@ export type StateChange<T> =
  * Reports what is there, then `synced`, then what changes. When the runtime restarts it reconnects and goes on where it was: nothing is missed, and
  * something may be reported twice. Iterate it once; leaving the loop, `close` and `await using` end it.
  */
-export interface StateWatch<T> extends AsyncIterable<StateChange<T>>, AsyncDisposable {
+export interface StateWatch<T> extends AsyncIterable<StateChange<T>, void, undefined>, AsyncDisposable {
   /** Ends the watch; a loop over it ends. */
   close(): Promise<void>;
 }
