@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Component } from "../../component.js";
 import type { StateFeature } from "../features.js";
-import { eventually } from "./expect.js";
+import { eventually, within } from "./expect.js";
 import type { ConformanceCase, StateHarness } from "./harness.js";
 import { StateSession } from "./session.js";
 
@@ -13,6 +13,9 @@ export interface CaseDefinition {
   readonly applies?: (harness: StateHarness) => boolean;
   readonly run: (kit: StateKit) => Promise<void>;
 }
+
+/** How long a case may take, in ms: a store that never answers fails it instead of stopping the suite. */
+const caseDeadlineMs = 15_000;
 
 /** Binds the cases that apply to a harness. */
 export function bindCases(definitions: readonly CaseDefinition[], harness: StateHarness): ConformanceCase[] {
@@ -27,7 +30,7 @@ export function bindCases(definitions: readonly CaseDefinition[], harness: State
       async run() {
         const kit = new StateKit(harness);
         try {
-          await run(kit);
+          await within(caseDeadlineMs, run(kit));
         } catch (error) {
           // What failed first is what the reader must see.
           await kit[Symbol.asyncDispose]().catch(() => {});

@@ -9,7 +9,7 @@ const fill = async (state: StateSession, keys: readonly string[]) => {
 };
 
 /** Stops a watch and goes on from its last token, with what it knew. */
-async function goOn(from: WatchReader, session = from.session): Promise<WatchReader> {
+async function goOn(from: WatchReader, session: StateSession): Promise<WatchReader> {
   await from.stop();
   assert(from.resumeToken !== undefined, "the watch gave a resume token");
   return session.watch(from.target, { resumeToken: from.resumeToken, view: from.view });
@@ -70,7 +70,7 @@ export const resumeCases: CaseDefinition[] = [
       await first.untilSynced();
       await first.stop();
       await fill(state, ["key2"]);
-      const second = await goOn(first);
+      const second = await goOn(first, state);
       await second.untilSynced();
       assert.deepEqual(
         second.changes.map(({ type }) => type),
@@ -79,7 +79,7 @@ export const resumeCases: CaseDefinition[] = [
       );
       await second.stop();
       await state.delete("key");
-      const third = await goOn(second);
+      const third = await goOn(second, state);
       await third.untilDeleted("key");
       await third.untilCurrent();
     },

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import type { Reason } from "../../errors.js";
-import type { StateChange, StateItem } from "../interface.js";
+import type { StateChange, StateItem, StateStore } from "../interface.js";
 import { eventually, refused } from "./expect.js";
-import type { StateSession } from "./session.js";
+
+/** The part of a store that is watched. */
+interface Watched {
+  readonly store: StateStore;
+  readonly keyspace: string;
+  listAll(prefix: string): Promise<StateItem[]>;
+}
 
 /** Where a watch begins. */
 export interface WatchOptions {
@@ -26,7 +32,7 @@ export class WatchReader {
   #error: unknown;
 
   constructor(
-    readonly session: StateSession,
+    private readonly watched: Watched,
     readonly target: { readonly key: string } | { readonly prefix: string },
     { resumeToken, view }: WatchOptions,
   ) {
@@ -38,7 +44,7 @@ export class WatchReader {
   }
 
   async #read(): Promise<void> {
-    const { store, keyspace } = this.session;
+    const { store, keyspace } = this.watched;
     const { signal } = this.#abort;
     for await (const batch of store.watch({ keyspace, target: this.target, resumeToken: this.resumeToken, signal })) {
       for (const change of batch) this.#take(change);
@@ -98,7 +104,7 @@ export class WatchReader {
     let difference = "nothing was compared";
     const same = async () => {
       if (this.#error !== undefined) throw this.#error;
-      const listed = (await this.session.listAll(prefix)).filter(({ key }) => !("key" in target) || key === target.key);
+      const listed = (await this.watched.listAll(prefix)).filter(({ key }) => !("key" in target) || key === target.key);
       const wrong = listed.filter(({ key, etag }) => this.view.get(key)?.etag !== etag).map(({ key }) => key);
       const gone = [...this.view.keys()].filter((key) => !listed.some((item) => item.key === key));
       difference = `stale or missing: ${JSON.stringify(wrong)}, not told gone: ${JSON.stringify(gone)}`;

@@ -1,0 +1,56 @@
+import { type Clock, type Component, ComponentError, type StateStore } from "@mecha/component";
+import { startComponent } from "@mecha/component/conformance";
+import { memory } from "../src/index.js";
+
+/** A store that does what `store` does, except for what `change` says. */
+function except(store: StateStore, change: (store: StateStore) => Partial<StateStore>): StateStore {
+  return {
+    features: store.features,
+    durability: store.durability,
+    get: (call) => store.get(call),
+    getMany: (call) => store.getMany(call),
+    write: (call) => store.write(call),
+    list: (call) => store.list(call),
+    watch: (call) => store.watch(call),
+    ...change(store),
+  };
+}
+
+export async function openStore(clock: Clock): Promise<{ store: StateStore; close(): Promise<void> }> {
+  const component = await startComponent(memory, {}, { clock });
+  return { store: component.blocks.state as StateStore, close: () => component.close() };
+}
+
+export function componentOf(store: StateStore, close: () => Promise<void> = async () => {}): Component {
+  return { blocks: { state: store }, health: async () => {}, close };
+}
+
+/**
+ * A component over a store that outlives it, as a database outlives its clients: several at once see the same, and closing one ends that one's
+ * calls only. What it does differs from what the store does as `change` says.
+ */
+export function clientOf(
+  store: StateStore,
+  change: (store: StateStore) => Partial<StateStore> = () => ({}),
+): Component {
+  const closed = new AbortController();
+  const guard = <Call, Answer>(answer: (call: Call) => Answer) => {
+    return (call: Call): Answer => {
+      if (closed.signal.aborted) throw new ComponentError("COMPONENT_UNAVAILABLE", "the component is closed");
+      return answer(call);
+    };
+  };
+  const client: StateStore = {
+    features: store.features,
+    durability: "HOST",
+    get: guard((call) => store.get(call)),
+    getMany: guard((call) => store.getMany(call)),
+    write: guard((call) => store.write(call)),
+    list: guard((call) => store.list(call)),
+    async *watch(call) {
+      if (closed.signal.aborted) throw new ComponentError("COMPONENT_UNAVAILABLE", "the component is closed");
+      yield* store.watch({ ...call, signal: AbortSignal.any([call.signal, closed.signal]) });
+    },
+  };
+  return componentOf(except(client, change), async () => closed.abort());
+}
