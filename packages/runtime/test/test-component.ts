@@ -62,6 +62,7 @@ export function testComponent(options: { replace?: "beside" | "stop-first" } = {
         list: () => answer({ items: [], more: false }),
         async *watch({ signal }) {
           yield [{ type: "synced", resumeToken: `${label}-${instance}` }];
+          if (signal.aborted) return;
           await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
         },
       };

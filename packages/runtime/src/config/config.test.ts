@@ -31,6 +31,9 @@ const picky = defineComponent({
   create: () => Promise.reject(new ComponentError("COMPONENT_UNAVAILABLE", "it never runs")),
 });
 
+/** In the place of the embedded default. */
+const embedded = { ...memory, type: "sqlite" };
+
 /** The problems of one YAML file, as `mecha check` prints them, with the file's folder left out. */
 async function check(yaml: string, environment: Record<string, string> = {}): Promise<string[]> {
   const folder = temporaryFolder();
@@ -180,12 +183,12 @@ describe("the default of a block", () => {
 
   it("is the only component that serves it", async () => {
     const { components } = await checkResources({ resources: [component("a")], components: [memory], environment: {} });
-    expect(components).toMatchObject([{ name: "a", defaults: ["state"], implicit: false }]);
+    expect(components).toMatchObject([{ name: "a", defaults: ["state", "pubsub"], implicit: false }]);
   });
 
   it("cannot be one that does not serve it", async () => {
     const [problem] = await checkPaths([component("a", { blocks: ["secret"] })]);
-    expect(problem).toBe('resources[0]: type "memory" does not serve "secret"; it serves: state');
+    expect(problem).toBe('resources[0]: type "memory" does not serve "secret"; it serves: state, pubsub');
   });
 });
 
@@ -254,10 +257,31 @@ describe("references", () => {
 });
 
 describe("the embedded default", () => {
+  const kubernetes = { KUBERNETES_SERVICE_HOST: "10.0.0.1" };
+
+  it("serves what no resource serves, under a name that is free", async () => {
+    const stateOnly = component("default", { type: "picky", config: { url: "x" } });
+    const { components } = await checkResources({
+      resources: [stateOnly],
+      components: [memory, picky, embedded],
+      environment: {},
+    });
+    expect(components).toMatchObject([
+      { name: "default", blocks: ["state"], implicit: false },
+      { name: "embedded", type: "sqlite", blocks: ["pubsub"], defaults: ["pubsub"], implicit: true },
+    ]);
+  });
+
   it("is refused inside Kubernetes, with the reason and what to do", async () => {
-    const [problem] = await checkPaths([], { KUBERNETES_SERVICE_HOST: "10.0.0.1" });
-    expect(problem).toBe(
-      'resources: no component serves "state", and inside Kubernetes there is no embedded default: a pod\'s disk goes with the pod. Add a component (for instance type postgres), or one of type sqlite on a persistent volume',
-    );
+    expect(await checkPaths([], kubernetes)).toEqual([
+      "resources: there is no component, and inside Kubernetes no embedded default either: a pod's disk goes with the pod. Add a component (for instance type postgres), or one of type sqlite on a persistent volume",
+    ]);
+  });
+
+  it("is not missed inside Kubernetes where there is a component", async () => {
+    const resources = [component("db", { type: "picky", config: { url: "x" } })];
+    const { problems, components } = await checkResources({ resources, components: [picky], environment: kubernetes });
+    expect(problems).toEqual([]);
+    expect(components).toMatchObject([{ name: "db", implicit: false }]);
   });
 });

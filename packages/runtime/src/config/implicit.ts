@@ -4,8 +4,8 @@ import { type ComponentPlan, secretStoresOf } from "./component-plan.js";
 import type { PlanOptions } from "./plan.js";
 import type { Problem } from "./problem.js";
 
-/** The name of the component that exists without a resource. */
-const implicitName = "default";
+/** What the component that exists without a resource is called: the first name that no resource has. */
+const implicitNames = ["default", "embedded"];
 
 /** The components that exist without a resource: the embedded default for blocks nobody serves, and the secret stores that are referred to. */
 export async function addImplicit(
@@ -20,28 +20,24 @@ export async function addImplicit(
     if (!secretStores.has(store) || names.has(store)) continue;
     components.push(...(await implicitComponent(store, store, ["secret"], definitions, problems)));
   }
-  const unserved = appBlocks
-    .map(({ name }) => name)
-    .filter((name) => !planned.some(({ blocks }) => blocks.includes(name)));
+  const isServed = (block: BlockName) => planned.some(({ blocks }) => blocks.includes(block));
+  const unserved = appBlocks.map(({ name }) => name).filter((name) => !isServed(name));
   if (unserved.length === 0) return components;
-  const what = unserved.map((name) => `"${name}"`).join(", ");
   if (environment.KUBERNETES_SERVICE_HOST) {
-    problems.push({
-      source: "resources",
-      message: `no component serves ${what}, and inside Kubernetes there is no embedded default: a pod's disk goes with the pod. Add a component (for instance type postgres), or one of type sqlite on a persistent volume`,
-    });
-  } else if (names.has(implicitName)) {
-    problems.push({
-      source: "resources",
-      message: `no component serves ${what}, and the embedded one cannot be added: its name "${implicitName}" is taken. Add a component for ${what}, or rename that one`,
-    });
-  } else {
-    components.push(...(await implicitComponent(implicitName, "sqlite", unserved, definitions, problems)));
+    // With resources, what they leave out is left out on purpose: a call of it hears that nothing serves it.
+    if (unserved.length === appBlocks.length) problems.push({ source: "resources", message: kubernetesRefusal });
+    return components;
   }
+  const name = implicitNames.find((candidate) => !names.has(candidate));
+  if (name !== undefined)
+    components.push(...(await implicitComponent(name, "sqlite", unserved, definitions, problems)));
   return components;
 }
 
-/** The component of that type, if it can be loaded. */
+const kubernetesRefusal =
+  "there is no component, and inside Kubernetes no embedded default either: a pod's disk goes with the pod. Add a component (for instance type postgres), or one of type sqlite on a persistent volume";
+
+/** The component of that type for those of `blocks` that it can serve, if it can be loaded. */
 async function implicitComponent(
   name: string,
   type: string,
@@ -56,12 +52,15 @@ async function implicitComponent(
     problems.push({ source, message: lookup.reason });
     return [];
   }
+  const { definition } = lookup;
+  const served = blocks.filter((block) => definition.serves[block] !== undefined);
+  if (served.length === 0) return [];
   const plan: ComponentPlan = {
     name,
-    definition: lookup.definition,
+    definition,
     rawConfig: {},
     references: [],
-    blocks,
+    blocks: served,
     defaults: [],
     requires: [],
     scopes: undefined,

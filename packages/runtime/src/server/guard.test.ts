@@ -6,7 +6,13 @@ import { createGuard, type GuardOptions } from "./guard.js";
 const get = "/mecha.state.v1.StateService/Get";
 
 function decide(options: Partial<GuardOptions>, headers: Record<string, string>, url = get): string {
-  const guard = createGuard({ listen: { port: 3600 }, token: undefined, allowedHosts: [], ...options });
+  const guard = createGuard({
+    listen: { port: 3600 },
+    token: undefined,
+    allowedHosts: [],
+    allowedOrigins: [],
+    ...options,
+  });
   const head: RequestHead = { method: "POST", url, header: (name) => headers[name], remoteAddress: "127.0.0.1" };
   return guard(head)?.message ?? "allowed";
 }

@@ -170,7 +170,7 @@ describe("the state block, called as curl calls it", () => {
           list: (call) => state.list(call),
           watch: (call) => state.watch(call),
         };
-        return { ...created, blocks: { state: featureless } };
+        return { ...created, blocks: { ...created.blocks, state: featureless } };
       },
     };
     const { endpoint } = await startRuntime({
