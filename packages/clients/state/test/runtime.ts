@@ -6,7 +6,7 @@ import { createRuntime, type Runtime, type RuntimeOptions } from "@mecha/runtime
 const resource = (type: string) => ({
   apiVersion: "mecha.dev/v1" as const,
   kind: "Component",
-  metadata: { name: "default" },
+  metadata: { name: "main" },
   spec: { type },
 });
 
@@ -40,7 +40,7 @@ export async function keepStore() {
     description: memory.description,
     config: memory.config,
     serves: memory.serves,
-    create: async () => ({ blocks: { state: kept }, async health() {}, async close() {} }),
+    create: async () => ({ blocks: { ...component.blocks, state: kept }, async health() {}, async close() {} }),
   });
   return {
     /** Starts a runtime on the store, listening where `listen` says. */
