@@ -22,6 +22,11 @@ export const requestIdCases: CaseDefinition[] = [
       await state.set("key", "again");
       assert.equal(await other.delete("key", undefined, requestId("delete")), true);
       assert.equal(await state.text("key"), "again");
+
+      assert.equal(await state.delete("later", undefined, requestId("nothing")), false);
+      await state.set("later", "there now");
+      assert.equal(await other.delete("later", undefined, requestId("nothing")), false);
+      assert.equal(await state.text("later"), "there now");
     },
   },
   {
