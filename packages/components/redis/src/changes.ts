@@ -52,8 +52,9 @@ export class Changes {
   watch(tag: string, watcher: Watcher): Disposable {
     const space = this.#space(tag);
     space.watchers.add(watcher);
-    space.listening ??= listen(this.#redis, tag, changedChannel(tag), (key = "") => {
-      for (const each of space.watchers) if (key === "" || each.matches(key)) each.wake();
+    space.listening ??= listen(this.#redis, tag, changedChannel(tag), (message = "") => {
+      const keys = message.split("\0");
+      for (const each of space.watchers) if (message === "" || keys.some((key) => each.matches(key))) each.wake();
     });
     this.#lookWithin(tag, space, 0);
     return {

@@ -1,8 +1,10 @@
 import type { Logger } from "@mecha/component";
-import { createClient, ErrorReply, RESP_TYPES } from "@redis/client";
+import { ClientClosedError, ClientOfflineError, ErrorReply, RESP_TYPES } from "@redis/client";
 import { admit, type ServerFacts } from "./admission.js";
+import { type Client, explain, newClient } from "./client.js";
 import type { ConnectOptions, Endpoint } from "./config.js";
 import { Abandoned, NoReply } from "./failures.js";
+import { timeout } from "./timeout.js";
 
 /** One argument of a command; a string is sent as UTF-8. */
 export type Argument = string | Buffer;
@@ -17,6 +19,8 @@ export type Reply = string | number | Buffer | null | undefined | readonly Reply
 export interface SendOptions {
   /** Gives the caller up; the command itself goes on. */
   readonly signal?: AbortSignal | undefined;
+  /** For a command of several callers, instead of `signal`: called again and again while it waits, to give up those that have gone. */
+  readonly giveUp?: (() => void) | undefined;
   /** Answers with Buffers instead of strings. */
   readonly binary?: boolean;
 }
@@ -26,18 +30,18 @@ const maxPending = 10_000;
 /** How many bytes of values may wait to be written or answered; as above. */
 const maxPendingBytes = 128 * 1024 * 1024;
 /** How long commands wait for a connection that has just broken, before they fail at once. */
-const graceMs = 500;
+const graceMs = 1000;
 /** How often aborted callers and a silent server are looked for. */
 const tickMs = 50;
-const backoffMs = { first: 50, longest: 2000 };
+const backoffMs = { first: 20, longest: 2000 };
 
 const binaryReplies = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
 const textReplies = {};
 
 interface Pending {
-  readonly signal: AbortSignal | undefined;
   readonly bytes: number;
-  reject(error: Error): void;
+  /** Settles with whoever waits for it and has gone. */
+  giveUp(): void;
 }
 
 /**
@@ -122,7 +126,10 @@ export class Connection {
       return Promise.reject(this.#noReply("too many calls wait for its answers", false));
     }
     return new Promise((resolve, reject) => {
-      const pending: Pending = { signal, bytes, reject };
+      const giveUp = () => {
+        if (signal?.aborted === true) reject(new Abandoned(signal.reason, true));
+      };
+      const pending: Pending = { bytes, giveUp: options.giveUp ?? giveUp };
       this.#pending.add(pending);
       this.#pendingBytes += bytes;
       client.sendCommand<Reply>(args, options.binary === true ? binaryReplies : textReplies).then(
@@ -132,7 +139,8 @@ export class Connection {
         },
         (error: Error) => {
           this.#settle(pending);
-          reject(error instanceof ErrorReply ? error : this.#noReply("the connection broke", true, error));
+          const sent = !(error instanceof ClientClosedError || error instanceof ClientOfflineError);
+          reject(error instanceof ErrorReply ? error : this.#noReply("the connection broke", sent, error));
         },
       );
     });
@@ -163,8 +171,8 @@ export class Connection {
     const client = this.#client;
     this.#client = undefined;
     if (client !== undefined) {
-      const { signal, timer } = timeout(this.#options.commandTimeoutMs);
-      await Promise.race([client.close(), this.#lost, signal]);
+      const { over, timer } = timeout(this.#options.commandTimeoutMs);
+      await Promise.race([client.close(), this.#lost, over]);
       clearTimeout(timer);
       this.#lose(new Error("closed"));
     }
@@ -179,24 +187,28 @@ export class Connection {
 
   async #sendWhenReady(command: Command, options: SendOptions): Promise<Reply> {
     const { signal } = options;
-    await this.#untilGrace(signal);
+    await this.#untilGrace(options);
     if (signal?.aborted === true) throw new Abandoned(signal.reason, false);
     if (this.#client === undefined) throw this.#away();
     return this.send(command, options);
   }
 
   /** Waits for the connection to come back, but only within the grace after it was lost. */
-  async #untilGrace(signal?: AbortSignal): Promise<void> {
+  async #untilGrace({ signal, giveUp }: SendOptions = {}): Promise<void> {
     const leftMs = this.#awaySince + graceMs - performance.now();
     if (this.#client !== undefined || this.#closed || leftMs <= 0) return;
     if (this.#pending.size >= maxPending) return;
-    const waiting: Pending = { signal, bytes: 0, reject: () => {} };
+    let leave: () => void = () => {};
     const aborted = new Promise<void>((resolve) => {
-      waiting.reject = () => resolve();
+      leave = resolve;
     });
+    const giveUpOne = () => {
+      if (signal?.aborted === true) leave();
+    };
+    const waiting: Pending = { bytes: 0, giveUp: giveUp ?? giveUpOne };
     this.#pending.add(waiting);
-    const { signal: graceOver, timer } = timeout(leftMs);
-    await Promise.race([this.#ready, graceOver, aborted]);
+    const { over, timer } = timeout(leftMs);
+    await Promise.race([this.#ready, over, aborted]);
     clearTimeout(timer);
     this.#pending.delete(waiting);
   }
@@ -311,9 +323,7 @@ export class Connection {
 
   /** Gives up callers that have gone, and a server that has gone silent. */
   #watch(): void {
-    for (const pending of this.#pending) {
-      if (pending.signal?.aborted === true) pending.reject(new Abandoned(pending.signal.reason, true));
-    }
+    for (const pending of this.#pending) pending.giveUp();
     if (this.#client === undefined) return;
     const now = performance.now();
     if (this.#pending.size > 0 && this.#answers === this.#silence.answers) {
@@ -330,57 +340,4 @@ export class Connection {
       this.send(["PING"]).catch(() => {});
     }
   }
-}
-
-/** A moment that comes unless its timer is cleared. */
-function timeout(ms: number): { signal: Promise<void>; timer: NodeJS.Timeout | undefined } {
-  let timer: NodeJS.Timeout | undefined;
-  const signal = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  return { signal, timer };
-}
-
-type Client = ReturnType<typeof newClient>;
-
-function newClient(endpoint: Endpoint, options: ConnectOptions) {
-  const shared = { connectTimeout: options.connectTimeoutMs, reconnectStrategy: false } as const;
-  const { ca, cert, key, servername } = options.tls ?? {};
-  const given = Object.fromEntries(
-    Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined),
-  );
-  const { username, password } = options;
-  return createClient({
-    socket:
-      "path" in endpoint
-        ? { ...shared, path: endpoint.path, tls: false }
-        : endpoint.tls
-          ? { ...shared, host: endpoint.host, port: endpoint.port, tls: true, servername: endpoint.host, ...given }
-          : { ...shared, host: endpoint.host, port: endpoint.port },
-    database: options.database,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    RESP: 3,
-    disableOfflineQueue: true,
-    maintNotifications: "disabled",
-    clientInfoTag: "mecha",
-    // The watchdog keeps time for all commands at once; a timer for each would cost more than the command.
-    commandOptions: { timeout: 0 },
-  });
-}
-
-/** What a person can do about a connection that cannot be made. */
-function explain(error: unknown, address: string): Error {
-  if (!(error instanceof Error)) return new Error(String(error));
-  const code = "code" in error ? error.code : undefined;
-  const words: Readonly<Record<string, string>> = {
-    ECONNREFUSED: `connection refused at ${address}; is Redis running?`,
-    ENOENT: `no socket at ${address}; is Redis running?`,
-    ENOTFOUND: `the host of ${address} is not known; is it spelt right?`,
-    ECONNRESET: `Redis at ${address} closed the connection`,
-    EPIPE: `Redis at ${address} closed the connection`,
-  };
-  const known = typeof code === "string" ? words[code] : undefined;
-  if (known !== undefined) return new Error(known, { cause: error });
-  return error.message.includes(address) ? error : new Error(`Redis at ${address}: ${error.message}`, { cause: error });
 }

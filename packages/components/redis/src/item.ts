@@ -28,8 +28,15 @@ export function decodeItem(key: string, stored: Buffer, keysOnly = false): State
   };
 }
 
-/** The bytes from `start` on; copied when they would keep much more memory alive: the chunk in which they came from the socket. */
+/**
+ * The bytes from `start` on. They stand in the chunk in which they came from the socket, with the answers of other calls; copied where they
+ * would keep much more memory alive than they are. Small copies come from Buffer's pool: an ArrayBuffer of its own for each costs more than
+ * the whole call.
+ */
 function detach({ buffer, byteOffset, length }: Buffer, start: number): Uint8Array {
   const value = new Uint8Array(buffer, byteOffset + start, length - start);
-  return value.length * 2 < buffer.byteLength ? value.slice() : value;
+  if (value.length * 2 >= buffer.byteLength) return value;
+  const copy = Buffer.allocUnsafe(value.length);
+  copy.set(value);
+  return new Uint8Array(copy.buffer, copy.byteOffset, copy.length);
 }

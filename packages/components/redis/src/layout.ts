@@ -40,7 +40,7 @@ export async function openLayout(
   const [versionKey, lockKey] = [`${route}:layout`, `${route}:layout-lock`];
   const options = { route, signal };
   for (;;) {
-    const version = Number((await redis.read(["GET", versionKey], options)) ?? 0);
+    const version = await redis.read(["GET", versionKey], options, Number);
     if (version === steps.length) return;
     if (version > steps.length) {
       throw new ComponentError(

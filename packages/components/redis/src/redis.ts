@@ -3,6 +3,7 @@ import { type ConnectOptions, type Endpoint, tcpEndpoint } from "./config.js";
 import { type Argument, type Command, Connection, type Reply, type SendOptions } from "./connection.js";
 import { kindOf, NoReply, toComponentError } from "./failures.js";
 import { type Script, scriptCommand } from "./script.js";
+import { timeout } from "./timeout.js";
 
 /** What every command says about itself. */
 export interface CommandOptions extends SendOptions {
@@ -36,6 +37,9 @@ export class Redis {
   readonly #logger: Logger;
   readonly #nodes = new Map<string, Node>();
   readonly #routes = new Map<string, string>();
+  #inFlight = 0;
+  #onIdle: () => void = () => {};
+  #closing: boolean = false;
 
   private constructor(options: ConnectOptions, logger: Logger) {
     this.#options = options;
@@ -70,13 +74,13 @@ export class Redis {
   }
 
   /** Reads, with one command that changes nothing. */
-  read(command: readonly Argument[], options: CommandOptions): Promise<Reply> {
-    return this.#send(() => command, false, options);
+  read<T>(command: readonly Argument[], options: CommandOptions, decode: (reply: Reply) => T): Promise<T> {
+    return this.#send(() => command, false, options, decode).catch(explain(false, options));
   }
 
   /** Writes, with one command. */
   write(command: readonly Argument[], options: CommandOptions): Promise<Reply> {
-    return this.#send(() => command, true, options);
+    return this.#send(() => command, true, options, identity).catch(explain(true, options));
   }
 
   /**
@@ -84,11 +88,16 @@ export class Redis {
    * restarts or another takes its place.
    */
   run(script: Script, keys: readonly string[], args: readonly Argument[], options: CommandOptions): Promise<Reply> {
+    return this.runRaw(script, keys, args, options).catch(explain(script.write, options));
+  }
+
+  /** As {@link run}, but rejects with what happened instead of what to tell a caller: for a command of several callers. */
+  runRaw(script: Script, keys: readonly string[], args: readonly Argument[], options: CommandOptions): Promise<Reply> {
     const toCommand = (known: boolean): Command =>
       script.write
         ? (runId) => scriptCommand(script, known, keys, [runId, ...args])
         : scriptCommand(script, known, keys, args);
-    return this.#send(toCommand, script.write, options);
+    return this.#send(toCommand, script.write, options, identity);
   }
 
   /** The connection on which a route's channels are heard. */
@@ -123,39 +132,80 @@ export class Redis {
     );
   }
 
+  /** Finishes the calls in flight, redirections and all, then lets go. */
   async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#inFlight > 0) {
+      const idle = new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+      const { over, timer } = timeout(this.#options.commandTimeoutMs);
+      await Promise.race([idle, over]);
+      clearTimeout(timer);
+    }
     const connections = [...this.#nodes.values()].flatMap(({ commands, events }) => [commands, events]);
     await Promise.all(connections.map((connection) => connection?.close()));
   }
 
   /** `toCommand` is asked with false when the server does not know the script. */
-  async #send(toCommand: (known: boolean) => Command, write: boolean, options: CommandOptions): Promise<Reply> {
-    const { route } = options;
-    let connection = this.#connection(route);
-    let known = true;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await connection.send(toCommand(known), options);
-      } catch (error) {
-        if (attempt >= maxAttempts) throw this.#failure(error, write, options);
-        if (kindOf(error) === "NOSCRIPT") known = false;
-        else if (kindOf(error) === "ASK") {
-          // The next node answers for a slot that is only half there when it is asked to; both commands go out together.
-          connection = this.#node(this.#redirected(error as Error, connection.endpoint)).commands;
-          connection.send(["ASKING"]).catch(() => {});
-        } else if (this.learn(error, route, connection.endpoint)) connection = this.#connection(route);
-        else if (error instanceof NoReply && !(error.sent && write) && options.signal?.aborted !== true) {
-          if (connection.isReady && !error.sent) throw this.#failure(error, write, options);
-          const other = this.#elsewhere(route, connection);
-          if (other === undefined && attempt > 1) throw this.#failure(error, write, options);
-          connection = other ?? connection;
-        } else throw this.#failure(error, write, options);
-      }
-    }
+  #send<T>(
+    toCommand: (known: boolean) => Command,
+    write: boolean,
+    options: CommandOptions,
+    decode: (reply: Reply) => T,
+  ): Promise<T> {
+    if (this.#closing) return Promise.reject(new ComponentError("COMPONENT_UNAVAILABLE", "the component is closed"));
+    this.#inFlight++;
+    const settle = (reply: Reply) => {
+      this.#settled();
+      return decode(reply);
+    };
+    return this.#connection(options.route)
+      .send(toCommand(true), options)
+      .then(settle, (first) =>
+        this.#persist(first, toCommand, write, options).then(settle, (error) => {
+          this.#settled();
+          throw error;
+        }),
+      );
   }
 
-  #failure(error: unknown, write: boolean, options: CommandOptions): unknown {
-    return toComponentError(error, { write, repeatable: options.repeatable === true });
+  #settled(): void {
+    this.#inFlight--;
+    if (this.#inFlight === 0) this.#onIdle();
+  }
+
+  /** Goes on after a first attempt failed: teaches the script, follows the cluster, outlives a connection that broke; or gives up. */
+  async #persist(
+    firstError: unknown,
+    toCommand: (known: boolean) => Command,
+    write: boolean,
+    options: CommandOptions,
+  ): Promise<Reply> {
+    const { route } = options;
+    let error = firstError;
+    let connection = this.#connection(route);
+    let known = true;
+    for (let attempt = 1; attempt < maxAttempts; attempt++) {
+      if (kindOf(error) === "NOSCRIPT") known = false;
+      else if (kindOf(error) === "ASK") {
+        // The next node answers for a slot that is only half there when it is asked to; both commands go out together.
+        connection = this.#node(this.#redirected(error as Error, connection.endpoint)).commands;
+        connection.send(["ASKING"]).catch(() => {});
+      } else if (this.learn(error, route, connection.endpoint)) connection = this.#connection(route);
+      else if (error instanceof NoReply && (!error.sent || !write || options.repeatable === true)) {
+        if (connection.isReady && !error.sent) throw error;
+        const other = this.#elsewhere(route, connection);
+        if (other === undefined && attempt > 1) throw error;
+        connection = other ?? connection;
+      } else throw error;
+      try {
+        return await connection.send(toCommand(known), options);
+      } catch (next) {
+        error = next;
+      }
+    }
+    throw error;
   }
 
   #connection(route: string): Connection {
@@ -233,3 +283,12 @@ export class Redis {
     );
   }
 }
+
+/** Turns a failure into what its caller is told. */
+function explain(write: boolean, { repeatable = false }: CommandOptions): (error: unknown) => never {
+  return (error) => {
+    throw toComponentError(error, { write, repeatable });
+  };
+}
+
+const identity = (reply: Reply) => reply;

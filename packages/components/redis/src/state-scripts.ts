@@ -30,7 +30,7 @@ export function fixedKeys(tag: string): readonly string[] {
   return keyNames.map((name) => `${tag}:${name}`);
 }
 
-/** Where a keyspace says which key has changed: the key, or "" for several. */
+/** Where a keyspace says which keys have changed, with U+0000 between them; "" for too many to name. */
 export const changedChannel = (tag: string) => `${tag}:changed`;
 export const itemKey = (tag: string, key: string) => `${tag}:item:${key}`;
 export const requestKey = (tag: string, id: string) => `${tag}:request:${id}`;
@@ -78,7 +78,7 @@ end
 
 -- A new revision, and a new epoch if this is another run of the server.
 local function advance()
-  if not same_run then
+  if not same_run and not epochs then
     local former = {}
     if epoch ~= '' then
       former = cjson.decode(call('HGET', META, 'epochs') or '[]')
@@ -133,88 +133,114 @@ end
 `;
 
 /**
- * Does all operations or none. ARGV: run, how many tombstones to keep, fingerprint, lifetime of the request id, then per operation:
- * code, etag, ttl, payload. A code is what to do (s, d, c) and what must hold (n, e, a, x). After the fixed keys come the items and, if there is one, the request.
- * Answers "done", etag, a digit per operation (whether it was there), or what did not hold and for which operation.
+ * Does the writes of several callers, each of them as a whole or not at all, and independently of the others. ARGV: run, how many
+ * tombstones to keep, lifetime of request ids, then per write: how many operations, "=" and the fingerprint or "", and per operation: code,
+ * etag, ttl, payload. A code is what to do (s, d, c) and what must hold (n, e, a, x). After the fixed keys come, per write, the items
+ * and, if it has a fingerprint, the request. Answers per write: "done", etag, a digit per operation (whether it was there); or what did
+ * not hold and for which operation.
  */
 export const writeScript = defineScript(
   /* lua */ `${lib}${writing}
-local HISTORY, FINGERPRINT = tonumber(ARGV[2]), ARGV[3]
-local count = #ARGV / 4 - 1
-local request = KEYS[${fixedKeyCount} + count + 1]
+local HISTORY = tonumber(ARGV[2])
 local newer = newer_layout()
-if newer then return { 'layout', newer } end
-if request then
-  local saved = call('GET', request)
-  if saved then
-    saved = cmsgpack.unpack(saved)
-    if saved[1] ~= FINGERPRINT then return { 'reused' } end
-    return { 'done', saved[2], saved[3] }
+local changes, deleted, messages = 0, 0, {}
+
+local function set(item, name, head, lead, ttl, payload)
+  if ttl > 0 then
+    local expiry = now + ttl
+    call('SET', item, lead .. struct.pack('>dd', now, expiry) .. payload, 'PXAT', expiry)
+    call('ZADD', EXPIRIES, expiry, name)
+    if not due or expiry < due then due = expiry end
+  else
+    call('SET', item, lead .. struct.pack('>dd', now, 0) .. payload)
+    if due then call('ZREM', EXPIRIES, name) end
+  end
+  call('ZADD', CHANGES, revision, name)
+  if head == '' then
+    call('ZADD', NAMES, 0, name)
+    call('ZREM', GONE, 'd' .. name, 'x' .. name)
   end
 end
 
-local heads, found, changes = {}, {}, 0
-for i = 1, count do
-  local code, head = ARGV[i * 4 + 1], call('GETRANGE', KEYS[${fixedKeyCount} + i], 0, 63)
-  local condition = string.sub(code, 2, 2)
-  if condition == 'e' and (head == '' or etag_of(head) ~= ARGV[i * 4 + 2]) then return { 'etag', i - 1 } end
-  if condition == 'a' and head ~= '' then return { 'exists', i - 1 } end
-  if condition == 'x' and head == '' then return { 'absent', i - 1 } end
-  heads[i] = head
-  found[i] = head == '' and '0' or '1'
-  local verb = string.sub(code, 1, 1)
-  if verb == 's' or (verb == 'd' and head ~= '') then changes = changes + 1 end
+local function delete(item, name, head)
+  call('DEL', item)
+  call('ZREM', NAMES, name)
+  call('ZREM', CHANGES, name)
+  if expiry_of(head) > 0 then call('ZREM', EXPIRIES, name) end
+  call('ZADD', GONE, revision, 'd' .. name)
+  deleted = deleted + 1
 end
 
--- The first write is one that Redis may refuse when memory is full, or a deletion, which it never does: all or nothing.
-local etag, deleted, message = '', 0, ''
-if changes > 0 then
-  advance()
-  etag = epoch .. '-' .. string.format('%x', revision)
-  local lead = struct.pack('>B', #etag) .. etag
-  for i = 1, count do
-    local verb, item, head = string.sub(ARGV[i * 4 + 1], 1, 1), KEYS[${fixedKeyCount} + i], heads[i]
-    local name = string.sub(item, #ITEM + 1)
-    if verb == 's' then
-      local ttl = tonumber(ARGV[i * 4 + 3])
-      if ttl > 0 then
-        local expiry = now + ttl
-        call('SET', item, lead .. struct.pack('>dd', now, expiry) .. ARGV[i * 4 + 4], 'PXAT', expiry)
-        call('ZADD', EXPIRIES, expiry, name)
-        if not due or expiry < due then due = expiry end
-      else
-        call('SET', item, lead .. struct.pack('>dd', now, 0) .. ARGV[i * 4 + 4])
-        if due then call('ZREM', EXPIRIES, name) end
-      end
-      call('ZADD', CHANGES, revision, name)
-      if head == '' then
-        call('ZADD', NAMES, 0, name)
-        call('ZREM', GONE, 'd' .. name, 'x' .. name)
-      end
-      message = name
-    elseif verb == 'd' and head ~= '' then
-      call('DEL', item)
-      call('ZREM', NAMES, name)
-      call('ZREM', CHANGES, name)
-      if expiry_of(head) > 0 then call('ZREM', EXPIRIES, name) end
-      call('ZADD', GONE, revision, 'd' .. name)
-      deleted = deleted + 1
-      message = name
+-- One write: the \`count\` items after KEYS[k], the operations after ARGV[a].
+local function write(k, a, count, fingerprint)
+  if newer then return { 'layout', newer } end
+  local request = fingerprint ~= '' and KEYS[k + count + 1]
+  if request then
+    local saved = call('GET', request)
+    if saved then
+      saved = cmsgpack.unpack(saved)
+      if saved[1] ~= fingerprint then return { 'reused' } end
+      return { 'done', saved[2], saved[3] }
     end
   end
-  if changes > 1 then message = '' end
+
+  local heads, found, effects = {}, {}, 0
+  for i = 1, count do
+    local at = a + i * 4
+    local verb, condition = string.byte(ARGV[at - 3], 1, 2)
+    local head = call('GETRANGE', KEYS[k + i], 0, 63)
+    if condition == 101 and (head == '' or etag_of(head) ~= ARGV[at - 2]) then return { 'etag', i - 1 } end
+    if condition == 97 and head ~= '' then return { 'exists', i - 1 } end
+    if condition == 120 and head == '' then return { 'absent', i - 1 } end
+    heads[i] = head
+    found[i] = head == '' and '0' or '1'
+    if verb == 115 or (verb == 100 and head ~= '') then effects = effects + 1 end
+  end
+
+  -- The first write is one that Redis may refuse when memory is full, or a deletion, which it never does: all or nothing.
+  local etag = ''
+  if effects > 0 then
+    advance()
+    changes = changes + effects
+    etag = epoch .. '-' .. string.format('%x', revision)
+    local lead = struct.pack('>B', #etag) .. etag
+    for i = 1, count do
+      local at = a + i * 4
+      local verb, item, head = string.byte(ARGV[at - 3], 1), KEYS[k + i], heads[i]
+      local name = string.sub(item, #ITEM + 1)
+      if verb == 115 then
+        set(item, name, head, lead, tonumber(ARGV[at - 1]), ARGV[at])
+        messages[#messages + 1] = name
+      elseif verb == 100 and head ~= '' then
+        delete(item, name, head)
+        messages[#messages + 1] = name
+      end
+    end
+  end
+  found = table.concat(found)
+  if request then call('SET', request, cmsgpack.pack({ fingerprint, etag, found }), 'PX', ARGV[3]) end
+  return { 'done', etag, found }
+end
+
+local answers, k, a = {}, ${fixedKeyCount}, 3
+while a < #ARGV do
+  local count, fingerprint = tonumber(ARGV[a + 1]), ARGV[a + 2]
+  answers[#answers + 1] = write(k, a + 2, count, fingerprint)
+  k = k + count + (fingerprint == '' and 0 or 1)
+  a = a + 2 + count * 4
+end
+
+if changes > 0 then
   if due and due <= now then
     local buried = bury(16)
-    if buried > 0 then message = '' end
     deleted = deleted + buried
     due = next_due()
+    if buried > 0 then messages = {} end
   end
   if deleted > 0 then trim_tombstones(HISTORY) end
-  commit(message)
+  commit(#messages <= 16 and table.concat(messages, '\\0') or '')
 end
-found = table.concat(found)
-if request then call('SET', request, cmsgpack.pack({ FINGERPRINT, etag, found }), 'PX', ARGV[4]) end
-return { 'done', etag, found }
+return answers
 `,
   { write: true },
 );

@@ -9,39 +9,38 @@ import {
   type StateRequestId,
   type StateResult,
   type StateStore,
-  stateLimits,
 } from "@mecha/component";
 import { Changes } from "./changes.js";
 import type { RedisConfig } from "./config.js";
-import type { Argument, Reply } from "./connection.js";
-import { decodeItem, encodePayload } from "./item.js";
+import { decodeItem } from "./item.js";
 import type { Redis } from "./redis.js";
-import {
-  fixedKeys,
-  getManyScript,
-  itemKey,
-  layoutVersion,
-  listScript,
-  requestKey,
-  writeScript,
-} from "./state-scripts.js";
+import { fixedKeys, getManyScript, itemKey, layoutVersion, listScript } from "./state-scripts.js";
 import { type WatchTarget, watch } from "./watch.js";
+import { WriteQueue, type WriteReply } from "./write-queue.js";
 
 export const stateFeatures = ["TRANSACT", "WATCH", "TTL"] as const satisfies readonly StateFeature[];
+
+/** What is known of a keyspace. */
+interface Space {
+  /** Its hash tag. */
+  readonly tag: string;
+  readonly keys: readonly string[];
+  readonly writes: WriteQueue;
+}
 
 /** The state block: every call is one command, so each is atomic and reads are snapshots. */
 export class RedisStateStore implements StateStore {
   readonly features = stateFeatures;
   readonly #redis: Redis;
   readonly #keyPrefix: string;
-  readonly #history: string;
+  readonly #history: number;
   readonly #changes: Changes;
-  readonly #spaces = new Map<string, { tag: string; keys: readonly string[] }>();
+  readonly #spaces = new Map<string, Space>();
 
   constructor(redis: Redis, { keyPrefix, history }: Pick<RedisConfig, "keyPrefix" | "history">) {
     this.#redis = redis;
     this.#keyPrefix = keyPrefix;
-    this.#history = String(history);
+    this.#history = history;
     this.#changes = new Changes(redis, history);
   }
 
@@ -49,14 +48,12 @@ export class RedisStateStore implements StateStore {
     return this.#redis.durability;
   }
 
-  async get(call: StateCall & { readonly key: string }): Promise<StateItem | undefined> {
+  get(call: StateCall & { readonly key: string }): Promise<StateItem | undefined> {
     const { tag } = this.#space(call.keyspace);
-    const stored = await this.#redis.read(["GET", itemKey(tag, call.key)], {
-      route: tag,
-      signal: call.signal,
-      binary: true,
-    });
-    return stored === null ? undefined : decodeItem(call.key, stored as Buffer);
+    const { key, signal } = call;
+    return this.#redis.read(["GET", itemKey(tag, key)], { route: tag, signal, binary: true }, (stored) =>
+      stored === null ? undefined : decodeItem(key, stored as Buffer),
+    );
   }
 
   async getMany(
@@ -90,25 +87,16 @@ export class RedisStateStore implements StateStore {
       readonly requestId: StateRequestId | undefined;
     },
   ): Promise<StateResult[]> {
-    const { operations, requestId } = call;
-    const { tag, keys: fixed } = this.#space(call.keyspace);
-    const keys = [...fixed];
-    const args: Argument[] = [this.#history, requestId?.fingerprint ?? "", String(stateLimits.requestIdTtlMs)];
+    const { operations } = call;
+    const { tag, writes } = this.#space(call.keyspace);
+    const reply = await writes.write(operations, call.requestId, call.signal);
+    if (reply[0] !== "done") throw refusal(reply, operations);
     let ttlMs = Number.POSITIVE_INFINITY;
     for (const operation of operations) {
-      keys.push(itemKey(tag, operation.key));
-      pushOperation(args, operation);
       if (operation.type === "set") ttlMs = Math.min(ttlMs, operation.ttlMs ?? ttlMs);
     }
-    if (requestId !== undefined) keys.push(requestKey(tag, requestId.id));
-    const reply = (await this.#redis.run(writeScript, keys, args, {
-      route: tag,
-      signal: call.signal,
-      repeatable: requestId !== undefined,
-    })) as [string, ...Reply[]];
-    if (reply[0] !== "done") throw refusal(reply, operations);
     if (ttlMs !== Number.POSITIVE_INFINITY) this.#changes.expect(tag, ttlMs);
-    const [, etag, found] = reply as [string, string, string];
+    const [, etag, found] = reply as readonly [string, string, string];
     return operations.map((operation, index): StateResult => {
       if (operation.type === "set") return { type: "set", etag };
       return operation.type === "delete" ? { type: "delete", existed: found[index] === "1" } : { type: "check" };
@@ -153,37 +141,26 @@ export class RedisStateStore implements StateStore {
     });
   }
 
+  /** Ends the watches and hands everything that still waits to the connection, which finishes it. */
   close(): void {
     this.#changes.close();
+    for (const { writes } of this.#spaces.values()) writes.flush();
   }
 
-  #space(keyspace: string): { tag: string; keys: readonly string[] } {
+  #space(keyspace: string): Space {
     let space = this.#spaces.get(keyspace);
     if (space === undefined) {
       const tag = `{${this.#keyPrefix}:${keyspace}}`;
-      space = { tag, keys: fixedKeys(tag) };
+      const keys = fixedKeys(tag);
+      space = { tag, keys, writes: new WriteQueue(this.#redis, tag, keys, this.#history) };
       this.#spaces.set(keyspace, space);
     }
     return space;
   }
 }
 
-const verbs = { set: "s", delete: "d", check: "c" } as const;
-const conditions = { etag: "e", absent: "a", exists: "x" } as const;
-
-/** What the write script gets for one operation: code, etag, ttl, payload. */
-function pushOperation(args: Argument[], operation: StateOperation): void {
-  const { type, precondition } = operation;
-  args.push(
-    verbs[type] + (precondition === undefined ? "n" : conditions[precondition.type]),
-    precondition?.type === "etag" ? precondition.etag : "",
-    type === "set" ? String(operation.ttlMs ?? 0) : "0",
-    type === "set" ? encodePayload(operation.contentType, operation.value) : "",
-  );
-}
-
 /** Why the write script did nothing. */
-function refusal(reply: readonly Reply[], operations: readonly StateOperation[]): ComponentError {
+function refusal(reply: WriteReply, operations: readonly StateOperation[]): ComponentError {
   const [why, detail] = reply;
   if (why === "layout") {
     return new ComponentError(

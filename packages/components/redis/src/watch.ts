@@ -98,8 +98,8 @@ export async function* watch(call: WatchOptions): AsyncGenerator<readonly StateC
 
 /** Where a watch without a token begins: with a list of what is there, and then all that was written after it began. */
 async function beginning({ redis, tag, signal }: WatchOptions): Promise<Position> {
-  const reply = await redis.read(["HMGET", `${tag}:meta`, "epoch", "revision"], { route: tag, signal });
-  const [epoch, revision] = reply as [string | null, string | null];
+  const command = ["HMGET", `${tag}:meta`, "epoch", "revision"];
+  const [epoch, revision] = await redis.read(command, { route: tag, signal }, (reply) => reply as (string | null)[]);
   return { epoch: epoch ?? "", revision: Number(revision ?? 0), after: "" };
 }
 

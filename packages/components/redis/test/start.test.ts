@@ -202,7 +202,7 @@ describe.skipIf(missing("redis"))("start", () => {
       const step = (name: string): MigrationStep => {
         return async (connected, keyPrefix) => {
           steps.push(name);
-          await connected.read(["GET", `{${keyPrefix}}:layout`], { route: `{${keyPrefix}}` });
+          await connected.read(["GET", `{${keyPrefix}}:layout`], { route: `{${keyPrefix}}` }, Number);
           if (name === "2 to 3" && crashes-- > 0) throw new Error("crashed");
         };
       };
