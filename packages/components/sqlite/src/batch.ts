@@ -69,8 +69,12 @@ export function createBatchRunner(
 
   function perform(job: Job, transaction: Transaction): Outcome {
     try {
-      const handle = handlers[job.name] as (body: Job["body"], transaction: Transaction) => unknown;
-      return { answer: handle(job.body, transaction) };
+      const handle = handlers[job.name] as (
+        body: Job["body"],
+        blobs: Job["blobs"],
+        transaction: Transaction,
+      ) => unknown;
+      return { answer: handle(job.body, job.blobs, transaction) };
     } catch (error) {
       // Anything but a refusal may have come after a write, and undoes the batch.
       if (error instanceof Refusal) return { failure: error.failure };

@@ -8,13 +8,13 @@ export const sqliteConfig = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "The database file. A relative path is relative to the resource file's folder; missing folders are made. Default: `mecha.db` in the data directory. It must be on a local disk: WAL does not work on network file systems.",
+      "The database file, on a local disk (no network file system). A relative path is relative to the resource file's folder; missing folders are made. Left out: `mecha.db` in the data directory.",
     ),
   synchronous: z
     .enum(["full", "normal"])
     .default("full")
     .describe(
-      "When a write is answered. `full`: once it is on disk (fsync, shared by all writers that wait), so that it survives a crash of the host. `normal`: once the operating system has it, so that it survives a crash of the runtime but perhaps not of the host. Default: `full`.",
+      "When a write is answered. `full`: once it is on disk (fsync, shared by all writers that wait), so that it survives a crash of the host. `normal`: once the operating system has it, so that it survives a crash of the runtime but perhaps not of the host.",
     ),
   lockTimeoutMs: z
     .int()
@@ -22,7 +22,7 @@ export const sqliteConfig = z.strictObject({
     .max(60_000)
     .default(5_000)
     .describe(
-      "How long, in ms, a call waits for another process that holds the file before it fails with COMPONENT_UNAVAILABLE: 1 to 60000. Default: 5000.",
+      "How long, in ms, a call waits for another process that holds the file before it fails with COMPONENT_UNAVAILABLE.",
     ),
 });
 

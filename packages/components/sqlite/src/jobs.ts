@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Failure } from "./failure.js";
+import type { PackedJobs } from "./packing.js";
 import type { StateJobs } from "./state-jobs.js";
 
 /** Everything the writer can be asked to do: a block adds its jobs here, and their handlers in `thread.ts`. */
@@ -7,8 +8,14 @@ export interface Jobs extends StateJobs {}
 
 export type JobName = keyof Jobs;
 
-/** One thing to do. The body crosses threads by structured clone. */
-export type Job = { [Name in JobName]: { readonly name: Name; readonly body: Jobs[Name]["body"] } }[JobName];
+/** One thing to do. The body crosses threads as JSON; bytes go beside it, as blobs. */
+export type Job = {
+  [Name in JobName]: {
+    readonly name: Name;
+    readonly body: Jobs[Name]["body"];
+    readonly blobs: readonly Uint8Array[];
+  };
+}[JobName];
 
 /** What a handler works in: the transaction of the whole batch. */
 export interface Transaction {
@@ -24,7 +31,7 @@ export interface Transaction {
  */
 export type JobHandlers<Some> = {
   [Name in keyof Some]: Some[Name] extends { body: infer Body; answer: infer Answer }
-    ? (body: Body, transaction: Transaction) => Answer
+    ? (body: Body, blobs: readonly Uint8Array[], transaction: Transaction) => Answer
     : never;
 };
 
@@ -49,13 +56,9 @@ export type ToThread =
       readonly type: "batch";
       /** Absent: the machine's clock, read once the transaction has begun. */
       readonly now: number | undefined;
-      readonly jobs: readonly Job[];
-      /** About how many bytes the jobs write. */
-      readonly bytes: number;
+      readonly jobs: PackedJobs;
     }
   | { readonly type: "close" };
 
-/** What the writer's thread answers a batch with: one outcome per job. */
-export interface FromThread {
-  readonly outcomes: readonly Outcome[];
-}
+/** What the writer's thread answers a batch with: `Outcome[]` as JSON, one per job. */
+export type FromThread = string;

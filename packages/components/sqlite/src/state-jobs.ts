@@ -1,12 +1,17 @@
 import type { StateOperation, StateRequestId, StateResult } from "@mecha/component";
 
+/** An operation whose value stands elsewhere. */
+export type BareOperation =
+  | Exclude<StateOperation, { type: "set" }>
+  | Omit<Extract<StateOperation, { type: "set" }>, "value">;
+
 /** What the state block asks of the writer. */
 export interface StateJobs {
-  /** Does all operations or none. */
+  /** Does all operations or none. The blobs are the values of the sets, in their order. */
   "state.write": {
     body: {
       readonly keyspace: string;
-      readonly operations: readonly StateOperation[];
+      readonly operations: readonly BareOperation[];
       readonly requestId: StateRequestId | undefined;
     };
     answer: StateResult[];

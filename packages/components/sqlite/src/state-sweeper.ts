@@ -23,8 +23,7 @@ export function createSweeper({ reader, writer }: Connection, options: { clock: 
     SELECT
       EXISTS (SELECT 1 FROM state_item WHERE expire_time <= ?1)
       OR EXISTS (SELECT 1 FROM request WHERE expire_time <= ?1)
-      OR (SELECT time FROM state_deletion ORDER BY revision LIMIT 1) <= ?2
-      OR EXISTS (SELECT 1 FROM state_deletion ORDER BY revision LIMIT 1 OFFSET ?3) AS due
+      OR (SELECT time FROM state_deletion ORDER BY revision LIMIT 1) <= ?2 AS due
   `);
   let watchers = 0;
   let closed = false;
@@ -34,7 +33,7 @@ export function createSweeper({ reader, writer }: Connection, options: { clock: 
 
   async function due(): Promise<boolean> {
     const now = clock.now();
-    const row = await reader.read(() => isDue.get(now, now - deletionLimits.maxAgeMs, deletionLimits.maxCount));
+    const row = await reader.read(() => isDue.get(now, now - deletionLimits.maxAgeMs));
     return row?.due === 1;
   }
 
@@ -45,7 +44,7 @@ export function createSweeper({ reader, writer }: Connection, options: { clock: 
         if (!(await due())) continue;
         // Until nothing is due: time may pass, and more expire, while a job waits for the disk.
         asked = true;
-        while ((await writer.submit("state.sweep", {}, { bytes: 0 })).more && !closed);
+        while ((await writer.submit("state.sweep", {})).more && !closed);
       }
     } finally {
       sweeping = undefined;

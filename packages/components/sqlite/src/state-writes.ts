@@ -1,8 +1,8 @@
-import type { StateOperation, StatePrecondition, StateResult } from "@mecha/component";
+import type { StatePrecondition, StateResult } from "@mecha/component";
 import { Refusal } from "./failure.js";
 import type { CreateJobHandlers, Transaction } from "./jobs.js";
 import { createRequests } from "./requests.js";
-import { deletionLimits, etagOf, type StateJobs } from "./state-jobs.js";
+import { type BareOperation, deletionLimits, etagOf, type StateJobs } from "./state-jobs.js";
 
 /** How many rows one sweep removes: few enough that no writer waits long behind it. */
 const sweepLimit = 256;
@@ -34,6 +34,14 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
   const forgetDeletions = db.prepare("DELETE FROM state_deletion WHERE revision <= ?");
   const noteForgotten = db.prepare("UPDATE meta SET value = ? WHERE name = 'state_forgotten'");
 
+  let deletionsLogged = 0;
+
+  function recordDeletion(keyspace: string, key: string, expired: boolean, { now, nextRevision }: Transaction): void {
+    logDeletion.run(nextRevision(), keyspace, key, Number(expired), now);
+    // As many are forgotten as are added, so that a flood of deletions stays within its bound between two sweeps, too.
+    if (++deletionsLogged % sweepLimit === 0) forgetOldDeletions(now);
+  }
+
   function require(keyspace: string, key: string, index: number, condition: StatePrecondition, now: number): void {
     const item = current.get(keyspace, key, now);
     const metadata = { key, operation_index: String(index) };
@@ -57,14 +65,22 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
     }
   }
 
-  function apply(keyspace: string, operation: StateOperation, { now, nextRevision }: Transaction): StateResult {
+  function apply(
+    keyspace: string,
+    operation: BareOperation,
+    values: Iterator<Uint8Array, undefined>,
+    transaction: Transaction,
+  ): StateResult {
+    const { now } = transaction;
     const { key } = operation;
     switch (operation.type) {
       case "check":
         return { type: "check" };
       case "set": {
-        const { contentType, ttlMs, value } = operation;
-        const revision = nextRevision();
+        const { contentType, ttlMs } = operation;
+        const { value } = values.next();
+        if (value === undefined) throw new Error("a set came without its value");
+        const revision = transaction.nextRevision();
         put.run(keyspace, key, revision, contentType, now, ttlMs === undefined ? null : now + ttlMs, value);
         return { type: "set", etag: etagOf(revision, now) };
       }
@@ -72,7 +88,7 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
         const removed = remove.get(keyspace, key);
         if (removed === undefined) return { type: "delete", existed: false };
         const expired = removed.expire_time !== null && Number(removed.expire_time) <= now;
-        logDeletion.run(nextRevision(), keyspace, key, Number(expired), now);
+        recordDeletion(keyspace, key, expired, transaction);
         return { type: "delete", existed: !expired };
       }
     }
@@ -94,7 +110,7 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
   }
 
   return {
-    "state.write"({ keyspace, operations, requestId }, transaction) {
+    "state.write"({ keyspace, operations, requestId }, blobs, transaction) {
       const { now } = transaction;
       const scope = `state/${keyspace}`;
       if (requestId !== undefined) {
@@ -105,15 +121,17 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
       operations.forEach(({ key, precondition }, index) => {
         if (precondition !== undefined) require(keyspace, key, index, precondition, now);
       });
-      const results = operations.map((operation) => apply(keyspace, operation, transaction));
+      const values = blobs.values();
+      const results = operations.map((operation) => apply(keyspace, operation, values, transaction));
       if (requestId !== undefined) requests.remember(scope, requestId, results, now);
       return results;
     },
 
-    "state.sweep"(_body, { now, nextRevision }) {
+    "state.sweep"(_body, _blobs, transaction) {
+      const { now } = transaction;
       const expired = removeExpired.all(now, sweepLimit);
       for (const { keyspace, key } of expired) {
-        logDeletion.run(nextRevision(), String(keyspace), String(key), 1, now);
+        recordDeletion(String(keyspace), String(key), true, transaction);
       }
       const removed = [expired.length, requests.forget(sweepLimit, now), forgetOldDeletions(now)];
       return { more: removed.some((count) => count >= sweepLimit) };

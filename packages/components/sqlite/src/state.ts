@@ -1,14 +1,8 @@
-import {
-  type Clock,
-  ComponentError,
-  type Logger,
-  type StateItem,
-  type StateOperation,
-  type StateStore,
-} from "@mecha/component";
+import { type Clock, ComponentError, type Logger, type StateItem, type StateStore } from "@mecha/component";
 import type { Settings } from "./config.js";
 import type { Connection } from "./connection.js";
 import { rangeAfter, rangeOfPrefix } from "./ranges.js";
+import type { BareOperation } from "./state-jobs.js";
 import { createStateReads } from "./state-reads.js";
 import { createSweeper } from "./state-sweeper.js";
 import { createWatch } from "./state-watch.js";
@@ -49,9 +43,15 @@ export function createStateStore(
       });
     },
 
-    async write({ keyspace, operations, requestId, signal }) {
-      const owned = operations.map(own);
-      return writer.submit("state.write", { keyspace, operations: owned, requestId }, { bytes: sizeOf(owned), signal });
+    write({ keyspace, operations, requestId, signal }) {
+      const blobs: Uint8Array[] = [];
+      const bare = operations.map((operation): BareOperation => {
+        if (operation.type !== "set") return operation;
+        const { value, ...rest } = operation;
+        blobs.push(value);
+        return rest;
+      });
+      return writer.submit("state.write", { keyspace, operations: bare, requestId }, { blobs, signal });
     },
 
     list({ keyspace, prefix, after, limit, maxBytes, keysOnly, signal }) {
@@ -67,17 +67,6 @@ export function createStateStore(
 
 /** All of them, natively. */
 export const stateFeatures = ["TRANSACT", "WATCH", "TTL"] as const;
-
-/** A value that is a view of a larger buffer would take all of that buffer to the writer's thread. */
-function own(operation: StateOperation): StateOperation {
-  if (operation.type !== "set") return operation;
-  const { value } = operation;
-  return value.byteLength === value.buffer.byteLength ? operation : { ...operation, value: new Uint8Array(value) };
-}
-
-function sizeOf(operations: readonly StateOperation[]): number {
-  return operations.reduce((sum, operation) => sum + (operation.type === "set" ? operation.value.byteLength : 0), 0);
-}
 
 function tooLarge(maxBytes: number): ComponentError {
   return new ComponentError("TOO_LARGE", `the values are more than ${maxBytes} bytes together; ask for fewer keys`, {

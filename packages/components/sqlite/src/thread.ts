@@ -4,12 +4,13 @@ import { parentPort, workerData } from "node:worker_threads";
 import { createBatchRunner } from "./batch.js";
 import { createCheckpoints } from "./checkpoints.js";
 import { failureOf } from "./failure.js";
-import type { FromThread, JobHandlers, Jobs, ThreadSettings, ToThread } from "./jobs.js";
+import type { FromThread, JobHandlers, Jobs, Outcome, ThreadSettings, ToThread } from "./jobs.js";
 import { createGuard, openForWriting } from "./open.js";
+import { unpackJobs } from "./packing.js";
 import { createStateHandlers } from "./state-writes.js";
 
 const settings: ThreadSettings = workerData;
-const say = (message: FromThread) => parentPort?.postMessage(message);
+const answer = (outcomes: readonly Outcome[]) => parentPort?.postMessage(JSON.stringify(outcomes) satisfies FromThread);
 
 function open() {
   const db = openForWriting(settings);
@@ -21,15 +22,17 @@ function open() {
 
 let opened: ReturnType<typeof open> | undefined;
 
-function runBatch({ jobs, now, bytes }: Extract<ToThread, { type: "batch" }>): void {
+function runBatch({ jobs: packed, now }: Extract<ToThread, { type: "batch" }>): void {
+  const jobs = unpackJobs(packed);
   try {
     opened ??= open();
   } catch (error) {
-    say({ outcomes: jobs.map(() => ({ failure: failureOf(error) })) });
+    const failure = failureOf(error);
+    answer(jobs.map(() => ({ failure })));
     return;
   }
-  say({ outcomes: opened.runBatch(jobs, now) });
-  opened.checkpoints.wrote(jobs.length, bytes);
+  answer(opened.runBatch(jobs, now));
+  opened.checkpoints.wrote(jobs.length, packed.bytes.byteLength);
 }
 
 parentPort?.on("message", (message: ToThread) => {

@@ -10,7 +10,7 @@ vi.mock("./thread.js?source", () => ({
     parentPort.on("message", ({ type, jobs }) => {
       if (type === "close") return parentPort.close();
       if (++batches === 2) process.exit(1);
-      parentPort.postMessage({ outcomes: jobs.map(() => ({ answer: { more: false } })) });
+      parentPort.postMessage(JSON.stringify(JSON.parse(jobs.text).map(() => ({ answer: { more: false } }))));
     });
   `,
 }));
@@ -27,8 +27,9 @@ function open() {
     onBatch() {},
   });
   writers.push(writer);
-  const submit = (bytes = 0, signal?: AbortSignal) => writer.submit("state.sweep", {}, { bytes, signal });
-  return { submit, error };
+  const submit = (bytes = 0, signal?: AbortSignal) =>
+    writer.submit("state.sweep", {}, { blobs: [new Uint8Array(bytes)], signal });
+  return { submit, error, writer };
 }
 
 test("a thread that dies leaves the outcome open, and the next job starts another", async () => {
@@ -54,5 +55,14 @@ test("a caller that leaves before its batch is done nothing for, with its own re
   controller.abort("gone");
   await expect(left).rejects.toBe("gone");
   // The first batch of the thread's life: the job that was left has not been one.
+  await expect(submit()).resolves.toEqual({ more: false });
+});
+
+test("a value whose buffer was taken away fails, and the writer goes on", async () => {
+  const { submit, writer } = open();
+  const blob = new Uint8Array(8);
+  const taken = writer.submit("state.sweep", {}, { blobs: [blob] });
+  structuredClone(blob.buffer, { transfer: [blob.buffer] });
+  await expect(taken).rejects.toThrow(/detached/);
   await expect(submit()).resolves.toEqual({ more: false });
 });

@@ -3,6 +3,7 @@ import { type Clock, ComponentError, type Logger, systemClock } from "@mecha/com
 import { componentClosed, toComponentError } from "./errors.js";
 import { type Failure, failureOf } from "./failure.js";
 import type { FromThread, Job, JobName, Jobs, Outcome, ThreadSettings, ToThread } from "./jobs.js";
+import { type PackedJobs, packJobs, sizeOf } from "./packing.js";
 import source from "./thread.js?source";
 
 /** At most this many jobs, and about this many bytes, share a transaction: how long another process may have to wait. */
@@ -14,8 +15,8 @@ const maxQueuedBytes = 64 * 1024 * 1024;
 
 /** How a job is submitted. */
 export interface Submission {
-  /** About how many bytes it writes. */
-  readonly bytes: number;
+  /** Bytes that go with its body. They are copied when its batch is. */
+  readonly blobs?: readonly Uint8Array[];
   /** Takes the job back while it waits for its batch; afterwards only stops waiting for its outcome. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -29,7 +30,7 @@ export interface Writer {
   submit<Name extends JobName>(
     name: Name,
     body: Jobs[Name]["body"],
-    submission: Submission,
+    submission?: Submission,
   ): Promise<Jobs[Name]["answer"]>;
   /** Finishes what was submitted, then stops. */
   close(): Promise<void>;
@@ -65,7 +66,7 @@ export function createWriter({ settings, clock, logger, onBatch }: WriterOptions
   function startThread(): Worker {
     const worker = new Worker(source, { eval: true, name: "mecha-sqlite", workerData: settings, execArgv: [] });
     let cause: unknown;
-    worker.on("message", ({ outcomes }: FromThread) => settle(outcomes));
+    worker.on("message", (outcomes: FromThread) => settle(JSON.parse(outcomes)));
     worker.on("error", (error) => {
       cause = error;
     });
@@ -138,17 +139,21 @@ export function createWriter({ settings, clock, logger, onBatch }: WriterOptions
     thread ??= startThread();
     thread.ref();
     const now = clock === systemClock ? undefined : clock.now();
+    let jobs: PackedJobs;
     try {
-      thread.postMessage({ type: "batch", now, jobs: batch.map(({ job }) => job), bytes } satisfies ToThread);
+      jobs = packJobs(batch.map(({ job }) => job));
     } catch (error) {
-      // Something in a job cannot be cloned, so the thread got nothing.
+      // A value whose buffer was taken away meanwhile: its caller's bug, but nobody may be left without an answer.
       const failure = failureOf(error);
       settle(batch.map(() => ({ failure })));
+      return;
     }
+    thread.postMessage({ type: "batch", now, jobs } satisfies ToThread, [jobs.bytes]);
   }
 
   return {
-    submit(name, body, { bytes, signal }) {
+    submit(name, body, { blobs = [], signal } = {}) {
+      const bytes = sizeOf(blobs);
       if (closing) return Promise.reject(componentClosed());
       if (queue.length >= maxQueuedJobs || queuedBytes + bytes > maxQueuedBytes) {
         const message = "too many writes wait for the disk; nothing was done, try again more slowly";
@@ -163,7 +168,7 @@ export function createWriter({ settings, clock, logger, onBatch }: WriterOptions
           reject(status === "queued" ? signal?.reason : leftInFlight());
         };
         const pending: Pending = {
-          job: { name, body } as Job,
+          job: { name, body, blobs } as Job,
           bytes,
           status: "queued",
           settle(outcome) {
