@@ -35,6 +35,8 @@ export interface QueryOptions {
 /** One PostgreSQL server, as the blocks see it. */
 export interface Connection {
   readonly schema: string;
+  /** How many statements can be under way at a time. */
+  readonly size: number;
   /** What an answered commit survives, by the settings that the last connection found. */
   readonly durability: Durability;
   readonly notifications: Notifications;
@@ -104,6 +106,7 @@ function serverOf({ host, port, user, database }: Client) {
 
 class PostgresConnection implements Connection {
   readonly schema: string;
+  readonly size: number;
   readonly notifications: Notifications;
   readonly #pool: Pool;
   #durability: Durability;
@@ -120,6 +123,7 @@ class PostgresConnection implements Connection {
   ) {
     const { schema, statementTimeoutMs } = config;
     this.schema = schema;
+    this.size = config.pool;
     this.#durability = durability;
     this.#pool = new Pool({
       client,

@@ -16,7 +16,7 @@ export const postgres = defineComponent({
       blocks: { state },
       health: (signal) => connection.health(signal),
       async close() {
-        state.close();
+        await state.close();
         await connection.close();
       },
     };

@@ -1,4 +1,5 @@
 import { ComponentError, type StateItem, type StateStore } from "@mecha/component";
+import { Batcher } from "./batcher.js";
 import { encodeTexts } from "./binary.js";
 import type { Connection, Statement } from "./connection.js";
 import { isPresent, itemColumns, itemWidth, rangeOf, toItem } from "./state-rows.js";
@@ -7,15 +8,49 @@ type GetCall = Parameters<StateStore["get"]>[0];
 type GetManyCall = Parameters<StateStore["getMany"]>[0];
 type ListCall = Parameters<StateStore["list"]>[0];
 
-/** Reads from the state table. Each is one statement, so one snapshot and one instant. */
+/** Values up to this size, in bytes, are read together with others. */
+const smallValue = 64 * 1024;
+
+/** Reads from the state table. Each is one statement, so one snapshot and one instant; gets that come together share one. */
 export function createReader(connection: Connection) {
   const statements = readStatements(connection.schema);
 
-  return {
-    async get({ keyspace, key, signal }: GetCall): Promise<StateItem | undefined> {
-      const [row] = await connection.query(statements.get, [keyspace, key], { effect: "read", signal });
-      return row && toItem(row);
+  const gets = new Batcher<{ keyspace: string; key: string }, StateItem | undefined>({
+    flights: Math.ceil(connection.size / 2),
+    maxCalls: 64,
+    maxWeight: 64,
+    weigh: () => 1,
+    async send(asked) {
+      const [first] = asked;
+      if (first !== undefined && asked.length === 1) return [await getOne(first)];
+      const values = [encodeTexts(asked.map(({ keyspace }) => keyspace)), encodeTexts(asked.map(({ key }) => key))];
+      const rows = await connection.query(statements.getTogether, values, { effect: "read" });
+      const items: (StateItem | undefined)[] = asked.map(() => undefined);
+      const large: Promise<void>[] = [];
+      for (const row of rows) {
+        const index = Number(row[itemWidth]) - 1;
+        const at = asked[index];
+        if (row[1] !== null || at === undefined) items[index] = toItem(row);
+        else
+          large.push(
+            getOne(at).then((item) => {
+              items[index] = item;
+            }),
+          );
+      }
+      await Promise.all(large);
+      return items;
     },
+    left: (reason) => reason,
+  });
+
+  async function getOne({ keyspace, key }: { keyspace: string; key: string }): Promise<StateItem | undefined> {
+    const [row] = await connection.query(statements.get, [keyspace, key], { effect: "read" });
+    return row && toItem(row);
+  }
+
+  return {
+    get: ({ keyspace, key, signal }: GetCall): Promise<StateItem | undefined> => gets.call({ keyspace, key }, signal),
 
     async getMany({ keyspace, keys, maxBytes, signal }: GetManyCall): Promise<StateItem[]> {
       const values = [keyspace, encodeTexts(keys), maxBytes];
@@ -40,6 +75,8 @@ export function createReader(connection: Connection) {
       const found = Number(rows[0]?.[itemWidth] ?? 0);
       return { items: rows.map((row) => toItem(row)), more: found > rows.length };
     },
+
+    close: () => gets.close(),
   };
 }
 
@@ -49,6 +86,14 @@ function readStatements(schema: string) {
     get: {
       name: "state_get",
       text: `SELECT ${itemColumns()} FROM ${schema}.state WHERE keyspace = $1 AND key = $2 AND ${isPresent}`,
+    },
+    // A large value is left to a statement of its own: many at once would be more than anybody should hold in memory.
+    getTogether: {
+      name: "state_get_together",
+      text: `
+        SELECT ${itemColumns(`CASE WHEN octet_length(value) <= ${smallValue} THEN value END`)}, asked.number
+          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked(space, wanted, number)
+          JOIN ${schema}.state ON keyspace = asked.space AND key = asked.wanted AND ${isPresent}`,
     },
     // The sizes are known without the values, which PostgreSQL keeps elsewhere when they are large and loads only where they are answered.
     getMany: {

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   ComponentError,
   type Reason,
@@ -6,6 +7,7 @@ import {
   type StateResult,
   type StateStore,
 } from "@mecha/component";
+import { Batcher } from "./batcher.js";
 import {
   asBuffer,
   decodePlainArray,
@@ -15,7 +17,8 @@ import {
   encodeTexts,
   encodeUuids,
 } from "./binary.js";
-import type { Connection, Row, Statement } from "./connection.js";
+import type { Connection, Statement } from "./connection.js";
+import { unknown } from "./errors.js";
 import { bucketOf, locksOf } from "./state-locks.js";
 import { lockClass } from "./state-schema.js";
 
@@ -23,54 +26,101 @@ type WriteCall = Parameters<StateStore["write"]>[0];
 type SetOperation = StateOperation & { readonly type: "set" };
 type DeleteOperation = StateOperation & { readonly type: "delete" };
 
-/**
- * Writes to the state table. A single operation, the common case, is one statement; what is more goes through the function `state_write`,
- * which costs the server several times as much. Either way it is one round trip and a transaction of its own.
- */
-export function createWriter(connection: Connection): (call: WriteCall) => Promise<StateResult[]> {
-  const statements = writeStatements(connection.schema);
+/** Sets without a precondition, of one caller: all or none. */
+interface PlainSets {
+  readonly keyspace: string;
+  readonly operations: readonly SetOperation[];
+}
 
-  return async (call) => {
-    const [operation] = call.operations;
-    if (operation === undefined) return [];
-    if (call.operations.length > 1 || call.requestId !== undefined) return writeAll(call);
+const isPlainSet = (operation: StateOperation): operation is SetOperation =>
+  operation.type === "set" && operation.precondition === undefined;
+
+/** What a row takes in a statement beside its value, about. */
+const rowBytes = 1024;
+
+/**
+ * Writes to the state table, each in one round trip. Sets without a precondition share one transaction with others that come at the same time; one
+ * other operation is a statement of its own; what is more goes through the function `state_write`, which costs the server several times as much.
+ */
+export function createWriter(connection: Connection) {
+  const statements = writeStatements(connection.schema);
+  const sets = new Batcher<PlainSets, string[]>({
+    flights: Math.ceil(connection.size / 2),
+    maxCalls: 64,
+    maxWeight: 1024 * 1024,
+    weigh: ({ operations }) => operations.reduce((sum, { value }) => sum + value.byteLength + rowBytes, 0),
+    send: setTogether,
+    left: unknown,
+  });
+
+  return { write, close: () => sets.close() };
+
+  async function write(call: WriteCall): Promise<StateResult[]> {
+    const { keyspace, operations, requestId, signal } = call;
+    if (requestId === undefined && operations.every(isPlainSet)) {
+      const etags = await sets.call({ keyspace, operations }, signal);
+      return etags.map((etag) => ({ type: "set", etag }));
+    }
+    const [operation] = operations;
+    if (operation === undefined || operations.length > 1 || requestId !== undefined) return writeAll(call);
     switch (operation.type) {
       case "set":
-        return [{ type: "set", etag: await set(call, operation) }];
+        return [{ type: "set", etag: await setIf(call, operation) }];
       case "delete":
         return [{ type: "delete", existed: await remove(call, operation) }];
       case "check":
         return writeAll(call);
     }
-  };
+  }
 
-  async function set({ keyspace, signal }: WriteCall, operation: SetOperation): Promise<string> {
-    const { key, precondition } = operation;
+  /**
+   * Does the sets of several callers in one transaction. Of several sets of one key the last one is written: it is as if they had come one after
+   * the other, faster than anybody could look.
+   */
+  async function setTogether(calls: readonly PlainSets[]): Promise<string[][]> {
+    const rows = new Map<string, { keyspace: string; operation: SetOperation; etag: string }>();
+    const etags = calls.map(({ keyspace, operations }) =>
+      operations.map((operation) => {
+        const etag = randomUUID();
+        rows.set(`${keyspace}\0${operation.key}`, { keyspace, operation, etag });
+        return etag;
+      }),
+    );
+    const all = [...rows.values()];
+    const operations = all.map(({ operation }) => operation);
+    const buckets = new Set(all.map(({ keyspace, operation }) => bucketOf(keyspace, operation.key)));
     const values = [
-      bucketOf(keyspace, key),
-      keyspace,
-      key,
-      asBuffer(operation.value),
-      operation.contentType,
-      operation.ttlMs ?? null,
+      encodeInt4s([...buckets].sort((a, b) => a - b)),
+      encodeTexts(all.map(({ keyspace }) => keyspace)),
+      encodeTexts(operations.map(({ key }) => key)),
+      encodeArray(
+        "bytea",
+        operations.map(({ value }) => value),
+      ),
+      encodeTexts(operations.map(({ contentType }) => contentType)),
+      encodeInt8s(operations.map(({ ttlMs }) => ttlMs ?? null)),
+      encodeUuids(all.map(({ etag }) => etag)),
     ];
-    const run = (statement: Statement, ...more: (string | null)[]) =>
-      connection.query(statement, [...values, ...more], { effect: "write", signal });
-    let rows: Row[];
-    if (precondition === undefined) rows = await run(statements.set);
-    else if (precondition.type === "absent") rows = await run(statements.create);
-    else rows = await run(statements.replace, expectedEtag(precondition));
+    await connection.query(statements.setTogether, values, { effect: "write" });
+    return etags;
+  }
+
+  async function setIf({ keyspace, signal }: WriteCall, operation: SetOperation): Promise<string> {
+    const { key, precondition, value, contentType, ttlMs } = operation;
+    const values = [bucketOf(keyspace, key), keyspace, key, asBuffer(value), contentType, ttlMs ?? null];
+    const rows =
+      precondition?.type === "absent"
+        ? await connection.query(statements.create, values, { effect: "write", signal })
+        : await connection.query(statements.replace, [...values, expectedEtag(precondition)], {
+            effect: "write",
+            signal,
+          });
     return rows[0]?.[0] ?? refuse(precondition, key, 0);
   }
 
   async function remove({ keyspace, signal }: WriteCall, { key, precondition }: DeleteOperation): Promise<boolean> {
     if (precondition?.type === "absent") refuse(precondition, key, 0);
-    const values = [
-      bucketOf(keyspace, key),
-      keyspace,
-      key,
-      precondition === undefined ? null : expectedEtag(precondition),
-    ];
+    const values = [bucketOf(keyspace, key), keyspace, key, expectedEtag(precondition)];
     const rows = await connection.query(statements.remove, values, { effect: "write", signal });
     if (rows.length > 0) return true;
     return precondition === undefined ? false : refuse(precondition, key, 0);
@@ -92,9 +142,7 @@ export function createWriter(connection: Connection): (call: WriteCall) => Promi
       encodeTexts(sets.map((operation) => operation?.contentType ?? null)),
       encodeInt8s(sets.map((operation) => operation?.ttlMs ?? null)),
       isConditional ? encodeTexts(conditions.map((condition) => condition?.type ?? null)) : null,
-      isConditional
-        ? encodeUuids(conditions.map((condition) => (condition === undefined ? null : expectedEtag(condition))))
-        : null,
+      isConditional ? encodeUuids(conditions.map(expectedEtag)) : null,
       requestId?.id ?? null,
       requestId?.fingerprint ?? null,
     ];
@@ -124,8 +172,8 @@ function toResult(operation: StateOperation | undefined, result: string): StateR
 const noEtag = "00000000-0000-0000-0000-000000000000";
 
 /** The etag that must be found, or null if any will do. What is no etag of this store is that of no item. */
-function expectedEtag(precondition: StatePrecondition): string | null {
-  if (precondition.type !== "etag") return null;
+function expectedEtag(precondition: StatePrecondition | undefined): string | null {
+  if (precondition?.type !== "etag") return null;
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(precondition.etag) ? precondition.etag : noEtag;
 }
 
@@ -156,16 +204,29 @@ function writeStatements(schema: string) {
   const locked = `WITH locked AS MATERIALIZED (
     SELECT date_trunc('milliseconds', clock_timestamp()) AS instant FROM (SELECT pg_advisory_xact_lock(${lockClass(schema)}, $1::int)) l)`;
   const isLive = "s.gone IS NULL AND (s.expires IS NULL OR s.expires > locked.instant)";
-  const insert = `${locked}
-    INSERT INTO ${schema}.state AS s (keyspace, key, value, content_type, etag, updated, expires, xid)
-    SELECT $2, $3, $4, $5, gen_random_uuid(), instant, instant + $6::float8 * interval '1 ms', pg_current_xact_id() FROM locked
-    ON CONFLICT (keyspace, key) DO UPDATE SET value = excluded.value, content_type = excluded.content_type, etag = excluded.etag,
-      updated = excluded.updated, expires = excluded.expires, gone = NULL, xid = excluded.xid`;
+  const columns = "keyspace, key, value, content_type, etag, updated, expires, xid";
+  const overwrite = `ON CONFLICT (keyspace, key) DO UPDATE SET value = excluded.value, content_type = excluded.content_type,
+    etag = excluded.etag, updated = excluded.updated, expires = excluded.expires, gone = NULL, xid = excluded.xid`;
   return {
-    set: { name: "state_set", text: `${insert} RETURNING s.etag` },
+    setTogether: {
+      name: "state_set",
+      text: `
+        WITH locked AS MATERIALIZED (
+          SELECT date_trunc('milliseconds', clock_timestamp()) AS instant FROM (
+            SELECT count(*) FROM (SELECT pg_advisory_xact_lock(${lockClass(schema)}, bucket) FROM unnest($1::int[]) AS bucket) taken
+          ) all_taken)
+        INSERT INTO ${schema}.state AS s (${columns})
+        SELECT o.space, o.key, o.value, o.content_type, o.etag, instant, instant + o.ttl * interval '1 ms', pg_current_xact_id()
+          FROM locked, unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::int8[], $7::uuid[])
+            AS o(space, key, value, content_type, ttl, etag)
+        ${overwrite}`,
+    },
     create: {
       name: "state_create",
-      text: `${insert} WHERE s.gone IS NOT NULL OR s.expires <= excluded.updated RETURNING s.etag`,
+      text: `${locked}
+        INSERT INTO ${schema}.state AS s (${columns})
+        SELECT $2, $3, $4, $5, gen_random_uuid(), instant, instant + $6::float8 * interval '1 ms', pg_current_xact_id() FROM locked
+        ${overwrite} WHERE s.gone IS NOT NULL OR s.expires <= excluded.updated RETURNING s.etag`,
     },
     replace: {
       name: "state_replace",

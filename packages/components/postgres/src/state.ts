@@ -16,9 +16,10 @@ export const durabilities = {
 } satisfies Record<Durability, string>;
 
 /** The state block over a connection. */
-export function createStateStore(connection: Connection): StateStore & { close(): void } {
+export function createStateStore(connection: Connection): StateStore & { close(): Promise<void> } {
   const channel = `${connection.schema}_state`;
-  const write = createWriter(connection);
+  const reader = createReader(connection);
+  const writer = createWriter(connection);
   const watches = new Watches(createChangeLog(connection), () => sweeper.hurry());
   const tell = () => {
     watches.look();
@@ -33,9 +34,9 @@ export function createStateStore(connection: Connection): StateStore & { close()
     get durability() {
       return connection.durability;
     },
-    ...createReader(connection),
+    ...reader,
     async write(call): Promise<StateResult[]> {
-      const results = await write(call);
+      const results = await writer.write(call);
       tell();
       return results;
     },
@@ -44,9 +45,10 @@ export function createStateStore(connection: Connection): StateStore & { close()
       isListening = true;
       return watches.watch(call);
     },
-    close() {
+    async close() {
       sweeper.close();
       watches.close();
+      await Promise.all([reader.close(), writer.close()]);
     },
   };
 }

@@ -1,4 +1,5 @@
 // A process that writes until it is killed, and prints what was acknowledged: `node test/writer.ts <url> <callers>`.
+import type { StateOperation } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { postgres } from "@mecha/component-postgres";
 
@@ -18,17 +19,15 @@ const setOf = (key: string, number: number) =>
 
 /** Every caller writes its own keys with ever larger numbers: one alone, and two that must always be the same. */
 async function work(caller: number): Promise<void> {
+  const name = `${process.pid}-${caller}`;
+  const guard = { type: "check", key: `${name}-never`, precondition: { type: "absent" } } as const;
+  const write = (...operations: StateOperation[]) =>
+    state?.write({ keyspace: "default/crash", operations, requestId: undefined });
   for (let number = 1; ; number++) {
-    const write = (...keys: string[]) =>
-      state?.write({
-        keyspace: "default/crash",
-        operations: keys.map((key) => setOf(`${process.pid}-${caller}-${key}`, number)),
-        requestId: undefined,
-      });
-    await write("alone");
-    process.stdout.write(`${process.pid}-${caller}-alone ${number}\n`);
-    await write("left", "right");
-    process.stdout.write(`${process.pid}-${caller}-left ${number}\n`);
+    await write(setOf(`${name}-alone`, number));
+    process.stdout.write(`${name}-alone ${number}\n`);
+    await write(setOf(`${name}-left`, number), guard, setOf(`${name}-right`, number));
+    process.stdout.write(`${name}-left ${number}\n`);
   }
 }
 
