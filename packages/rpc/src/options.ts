@@ -116,9 +116,12 @@ export interface RpcServer {
 export interface TransportOptions {
   /** `http://host:port`, `https://host:port` or `unix:/path`. */
   endpoint: string;
-  /** The protocol spoken. Default "connect". Bidirectional streams always go over HTTP/2. */
+  /** The protocol spoken. Default "connect". */
   protocol?: "connect" | "grpc" | "grpc-web";
-  /** The HTTP version of unary calls. Default: "1.1" for connect and grpc-web, "2" for grpc. */
+  /**
+   * The HTTP version. Default: whichever costs least, which is "1.1" for unary calls and "2" for streams; gRPC is always "2".
+   * Bidirectional streams go over HTTP/2 whatever is said here.
+   */
   httpVersion?: "1.1" | "2";
   /** The client's side of TLS, in PEM. */
   tls?: {
@@ -140,8 +143,10 @@ export interface TransportOptions {
   readMaxBytes?: number;
   /** The largest message that is written, in bytes. Default 64 MiB. */
   writeMaxBytes?: number;
-  /** Compresses messages of at least this many bytes with gzip. Default `Infinity`: never (the runtime is on the same host). */
+  /** Compresses messages of at least this many bytes. Default `Infinity`: never (the runtime is on the same host). */
   compressMinBytes?: number;
+  /** What messages are compressed with. Default "gzip". Answers in either are understood. */
+  compression?: "gzip" | "br";
   /** Concurrent HTTP/1.1 connections. Default 64. */
   maxConnections?: number;
   /** Calls that may wait for a connection; one more is RESOURCE_EXHAUSTED. Default 10 000. */
@@ -158,4 +163,9 @@ export interface InProcessTransportOptions {
   contextValues?: () => ContextValues;
   /** The deadline of calls that set none, in ms. Default: none. */
   defaultTimeoutMs?: number;
+  /**
+   * Freezes every message that is handed over, so that a change after the hand-over throws instead of changing the other side's
+   * data. Default: whether `NODE_ENV` is "test".
+   */
+  freezeMessages?: boolean;
 }

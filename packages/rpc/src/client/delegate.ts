@@ -1,6 +1,7 @@
 import * as net from "node:net";
 import type { Transport } from "@connectrpc/connect";
 import {
+  compressionBrotli,
   compressionGzip,
   createConnectTransport,
   createGrpcTransport,
@@ -20,7 +21,7 @@ export function createDelegate(options: TransportOptions, endpoint: Endpoint, ht
     writeMaxBytes: options.writeMaxBytes ?? 64 * 1024 * 1024,
     ...(options.defaultTimeoutMs !== undefined && { defaultTimeoutMs: options.defaultTimeoutMs }),
     ...(Number.isFinite(options.compressMinBytes ?? Number.POSITIVE_INFINITY) && {
-      sendCompression: compressionGzip,
+      sendCompression: options.compression === "br" ? compressionBrotli : compressionGzip,
       compressMinBytes: options.compressMinBytes ?? 0,
     }),
   };

@@ -15,10 +15,12 @@ export function createTransport(options: TransportOptions): RpcTransport {
   const httpVersion = options.httpVersion ?? (options.protocol === "grpc" ? "2" : "1.1");
   const unary = createDelegate(options, endpoint, httpVersion);
   const streams = httpVersion === "2" ? unary : createDelegate(options, endpoint, "2");
+  const http1Streams = options.httpVersion === "1.1" ? unary : streams;
   const close = async () => {};
   return {
     unary: (...call) => unary.unary(...call),
-    stream: (...call) => streams.stream(...call),
+    stream: (method, ...call) =>
+      (method.methodKind === "bidi_streaming" ? streams : http1Streams).stream(method, ...call),
     close,
     [Symbol.asyncDispose]: close,
   };
