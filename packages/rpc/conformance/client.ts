@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMethodStreaming, type DescMethodUnary, fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createTransport } from "@mecha/rpc";
-import { fromConnectError, toHeaderList } from "./convert.ts";
+import { fromConnectError, registry, toHeaderList } from "./convert.ts";
 import { readMessages, writeMessage } from "./framing.ts";
 import {
   type ClientCompatRequest,
@@ -40,6 +40,7 @@ function connect(request: ClientCompatRequest) {
     protocol:
       request.protocol === Protocol.GRPC ? "grpc" : request.protocol === Protocol.GRPC_WEB ? "grpc-web" : "connect",
     httpVersion: request.httpVersion === HTTPVersion.HTTP_VERSION_1 ? "1.1" : "2",
+    jsonOptions: { registry },
     useJson: request.codec === Codec.JSON,
     useHttpGet: request.useGetHttpMethod,
     ...(compression && { compression, compressMinBytes: 0 }),

@@ -1,12 +1,12 @@
 // Between the suite's own messages for headers and errors and those of Connect.
 import { create, createRegistry } from "@bufbuild/protobuf";
-import { type Any, anyUnpack } from "@bufbuild/protobuf/wkt";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { type Code, ConnectError } from "@connectrpc/connect";
 import type { Code as ConformanceCode } from "./gen/connectrpc/conformance/v1/config_pb.js";
 import {
   type Error as ConformanceError,
-  ConformancePayload_RequestInfoSchema,
   ErrorSchema,
+  file_connectrpc_conformance_v1_service,
   type Header,
   HeaderSchema,
 } from "./gen/connectrpc/conformance/v1/service_pb.js";
@@ -25,7 +25,8 @@ export function appendHeaders(list: Header[], target: Headers): void {
   for (const { name, value } of list) for (const item of value) target.append(name, item);
 }
 
-const registry = createRegistry(ConformancePayload_RequestInfoSchema);
+/** The types that `Any` fields hold, for JSON. */
+export const registry = createRegistry(file_connectrpc_conformance_v1_service);
 
 /** An error that a handler is told to throw; a detail of a type that the suite does not know is passed on as it is. */
 export function toConnectError(error: ConformanceError, extraDetails: Any[] = []): ConnectError {
@@ -48,5 +49,3 @@ export function fromConnectError(error: ConnectError): ConformanceError {
     }),
   });
 }
-
-export { anyUnpack, registry };

@@ -1,5 +1,6 @@
 // The program that the conformance suite runs to test the server.
 import { serve } from "@mecha/rpc";
+import { registry } from "./convert.ts";
 import { readMessages, writeMessage } from "./framing.ts";
 import {
   ServerCompatRequestSchema,
@@ -11,6 +12,7 @@ for await (const request of readMessages(ServerCompatRequestSchema)) {
   const tls = request.useTls ? request.serverCreds : undefined;
   const server = await serve({
     routes: conformanceRoutes,
+    jsonOptions: { registry },
     ...(tls && {
       tls: {
         key: tls.key,

@@ -135,6 +135,8 @@ export interface TransportOptions {
   interceptors?: Interceptor[];
   /** JSON instead of binary messages. Default false. */
   useJson?: boolean;
+  /** How JSON messages are read and written. */
+  jsonOptions?: Partial<JsonReadOptions & JsonWriteOptions>;
   /** Sends calls without side effects as GET, so that caches may answer. Connect only. Default false. */
   useHttpGet?: boolean;
   /** The deadline of calls that set none, in ms. Default: none. */

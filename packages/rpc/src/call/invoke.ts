@@ -67,7 +67,8 @@ export function invokeStream(
   input: AsyncIterable<Message>,
   interceptors: readonly Interceptor[],
 ): AsyncIterator<Message> {
-  if (spec.kind === "unary") return onlyItem(input, "unary", (message) => invokeUnary(spec, context, message, interceptors));
+  if (spec.kind === "unary")
+    return onlyItem(input, "unary", (message) => invokeUnary(spec, context, message, interceptors));
   if (interceptors.length > 0) return invokeIntercepted(spec, context, input, interceptors);
   switch (spec.kind) {
     case "client_streaming":

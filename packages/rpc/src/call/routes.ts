@@ -1,5 +1,10 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createMethodImplSpec, createServiceImplSpec, type MethodImplSpec } from "@connectrpc/connect";
+import {
+  type ConnectRouter,
+  createMethodImplSpec,
+  createServiceImplSpec,
+  type MethodImplSpec,
+} from "@connectrpc/connect";
 
 /** A method and what implements it. */
 export interface Route {

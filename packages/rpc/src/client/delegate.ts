@@ -19,6 +19,7 @@ export function createDelegate(options: TransportOptions, endpoint: Endpoint, ht
     interceptors: options.interceptors ?? [],
     readMaxBytes: options.readMaxBytes ?? 64 * 1024 * 1024,
     writeMaxBytes: options.writeMaxBytes ?? 64 * 1024 * 1024,
+    ...(options.jsonOptions && { jsonOptions: options.jsonOptions }),
     ...(options.defaultTimeoutMs !== undefined && { defaultTimeoutMs: options.defaultTimeoutMs }),
     ...(Number.isFinite(options.compressMinBytes ?? Number.POSITIVE_INFINITY) && {
       sendCompression: options.compression === "br" ? compressionBrotli : compressionGzip,

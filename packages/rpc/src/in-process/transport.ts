@@ -73,7 +73,14 @@ export function createInProcessTransport(
     const trailer = context.responseTrailer;
     context.abort();
     const { method } = call;
-    return { stream: false, service: method.parent, method, header, trailer, message: handOver(output) } as UnaryResponse;
+    return {
+      stream: false,
+      service: method.parent,
+      method,
+      header,
+      trailer,
+      message: handOver(output),
+    } as UnaryResponse;
   }
 
   async function stream(call: Call, messages: AsyncIterable<object>): Promise<StreamResponse> {
@@ -96,14 +103,16 @@ export function createInProcessTransport(
     const output = invokeStream(route.spec, context, requests.reader, serverInterceptors);
     const first = output.next();
     const produced = prepend(first, output);
-    const done = responses.pump(produced, handOver, (reason) => toReceivedError(reason, context)).then(() => {
-      early.clear();
-      copyInto(trailer, context.setTrailer);
-      context.abort();
-      // The handler is done: whoever still sends may stop.
-      requests.abandon(new ConnectError("the call has ended", Code.Canceled));
-      void sending.return?.()?.then(undefined, () => {});
-    });
+    const done = responses
+      .pump(produced, handOver, (reason) => toReceivedError(reason, context))
+      .then(() => {
+        early.clear();
+        copyInto(trailer, context.setTrailer);
+        context.abort();
+        // The handler is done: whoever still sends may stop.
+        requests.abandon(new ConnectError("the call has ended", Code.Canceled));
+        void sending.return?.()?.then(undefined, () => {});
+      });
     // Response headers are known with the first message or the end.
     await Promise.race([first.then(ignore, ignore), done]);
     const header = new Headers(context.setHeader);

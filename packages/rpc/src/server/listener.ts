@@ -11,8 +11,8 @@ export interface Listener {
   readonly server: net.Server | tls.Server;
   readonly h1: http.Server;
   readonly h2: http2.Http2Server;
-  /** Refuses new connections, closes idle ones and tells the others to finish. */
-  stopAccepting(): void;
+  /** Refuses new connections, closes idle ones, and has the others closed when they become idle. */
+  drain(): void;
   /** Ends what is still open. */
   destroy(): void;
   /** Resolves when no connection is left. */
@@ -37,6 +37,9 @@ export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | un
       initialWindowSize: 1024 * 1024,
       enablePush: false,
     },
+    // CVE-2023-44487: a client that opens and resets streams costs us work and itself nothing.
+    streamResetRate: limits.maxResetsPerSecond,
+    streamResetBurst: limits.maxResetsPerSecond * 10,
   });
   const sockets = new Set<net.Socket>();
   const sessions = new Set<http2.ServerHttp2Session>();
@@ -48,9 +51,11 @@ export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | un
     session.once("close", () => sessions.delete(session));
   });
 
-  const accept = (socket: net.Socket) => {
+  const track = (socket: net.Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
+  };
+  const accept = (socket: net.Socket) => {
     if (socket instanceof tls.TLSSocket) {
       (socket.alpnProtocol === "h2" ? h2 : h1).emit("connection", socket);
       return;
@@ -65,6 +70,8 @@ export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | un
 
   const server = tlsOptions ? createTlsServer(tlsOptions, limits, accept) : net.createServer({ noDelay: true }, accept);
   server.maxConnections = limits.maxConnections;
+  // For TLS too this is the TCP connection, which may never finish its handshake.
+  server.on("connection", track);
   // The HTTP/1.1 server never listens itself; without this its timeouts and closeIdleConnections() do nothing.
   server.once("listening", () => h1.emit("listening"));
 
@@ -74,16 +81,25 @@ export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | un
     h1,
     h2,
     closed,
-    stopAccepting() {
+    drain() {
       server.close();
       for (const socket of undecided) socket.destroy();
+      // An HTTP/1.1 connection that is busy now is told with its answer, or closed here once it is idle.
+      h1.prependListener("request", (_request, response) => {
+        response.shouldKeepAlive = false;
+      });
       h1.closeIdleConnections();
+      const idle = setInterval(() => h1.closeIdleConnections(), 50);
+      void closed.then(() => {
+        clearInterval(idle);
+        // Ends the timer that looks for slow headers.
+        h1.close();
+      });
       for (const session of sessions) session.close();
     },
     destroy() {
       for (const session of sessions) session.destroy();
       for (const socket of sockets) socket.destroy();
-      h1.close();
     },
   };
 }

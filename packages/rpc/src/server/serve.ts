@@ -1,19 +1,21 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { collectRoutes } from "../call/routes.js";
 import type { FallbackHandler, RpcServer, ServeOptions } from "../options.js";
-import { createCors } from "./cors.js";
-import { createDelegate } from "./delegate.js";
-import { toRequestHead } from "./head.js";
-import { createInFlight } from "./in-flight.js";
+import { createLazyDelegate } from "./delegate.js";
+import { createDispatcher } from "./dispatch.js";
 import { resolveLimits } from "./limits.js";
 import { listen } from "./listen.js";
 import { createListener } from "./listener.js";
-import { refuse } from "./refuse.js";
+import { createServedRoute, type Service } from "./service.js";
+import { createWatch } from "./watch.js";
 
 const notFound: FallbackHandler = (_request, response) => {
   response.writeHead(404);
   response.end();
 };
+
+/** How long handlers that heed their signal have to answer after a drain's deadline. */
+const graceMs = 1000;
 
 /**
  * Serves Connect, gRPC and gRPC-Web over HTTP/1.1 and HTTP/2 on one TCP port or Unix socket. Resolves once it listens.
@@ -25,43 +27,64 @@ const notFound: FallbackHandler = (_request, response) => {
  */
 export async function serve(options: ServeOptions): Promise<RpcServer> {
   const limits = resolveLimits(options.limits);
-  const listener = createListener(limits, options.tls);
-  const shutdown = new AbortController();
-  const inFlight = createInFlight();
-  const delegate = createDelegate(options, limits, shutdown.signal, options.fallback ?? notFound);
-  const cors = createCors(options.allowedOrigins ?? []);
-  let draining = false;
-
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    inFlight.add();
-    response.once("close", () => inFlight.remove());
-    if (draining && request.httpVersionMajor === 1) response.setHeader("connection", "close");
-    if (cors(request, response)) return;
-    const refusal = options.guard?.(toRequestHead(request));
-    if (refusal) refuse(request, response, refusal);
-    else delegate(request, response);
+  const service: Service = {
+    limits,
+    interceptors: options.interceptors ?? [],
+    compressMinBytes: options.compressMinBytes ?? 1024,
+    jsonOptions: options.jsonOptions,
+    contextValues: options.contextValues,
+    signalled: new Set(),
   };
+  const routes = new Map(
+    [...collectRoutes(options.routes)].map(([path, route]) => [
+      path,
+      route.custom ? undefined : createServedRoute(route, service),
+    ]),
+  );
+  const { bodyTimeoutMs, writeTimeoutMs } = limits;
+  const watch = createWatch(Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4));
+  const shutdown = new AbortController();
+  const { onRequest, onStream } = createDispatcher({
+    service,
+    routes,
+    environment: { watch, bodyTimeoutMs, writeTimeoutMs, secure: options.tls !== undefined },
+    guard: options.guard,
+    delegate: createLazyDelegate(options, limits, shutdown.signal),
+    fallback: options.fallback ?? notFound,
+  });
+  const listener = createListener(limits, options.tls);
   listener.h1.on("request", onRequest);
-  listener.h2.on("request", onRequest);
-
+  listener.h2.on("stream", onStream);
   const endpoint = await listen(listener.server, options.listen ?? {}, options.tls ? "https" : "http");
 
-  let closing: Promise<void> | undefined;
   const close = async (deadlineMs: number): Promise<void> => {
-    draining = true;
-    listener.stopAccepting();
-    if (!(await inFlight.idle(deadlineMs))) {
-      shutdown.abort(new ConnectError("the server is shutting down", Code.Unavailable));
-      // Handlers that heed their signal answer now; the others are cut off.
-      await inFlight.idle(Math.min(1000, deadlineMs));
+    listener.drain();
+    if (!(await within(listener.closed, deadlineMs))) {
+      const reason = new ConnectError("the server is shutting down", Code.Unavailable);
+      shutdown.abort(reason);
+      for (const context of service.signalled) context.abort(reason);
+      await within(listener.closed, Math.min(graceMs, deadlineMs));
+      listener.destroy();
     }
-    listener.destroy();
     await listener.closed;
+    watch.close();
   };
+  let closing: Promise<void> | undefined;
   const closeOnce = (deadlineMs = 30_000) => (closing ??= close(deadlineMs));
   return {
     endpoint,
-    close: (options) => closeOnce(options?.deadlineMs),
+    close: (closeOptions) => closeOnce(closeOptions?.deadlineMs),
     [Symbol.asyncDispose]: () => closeOnce(),
   };
+}
+
+/** Whether something happens in time. */
+async function within(event: Promise<void>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, false);
+  });
+  const inTime = await Promise.race([event.then(() => true), late]);
+  clearTimeout(timer);
+  return inTime;
 }

@@ -1,0 +1,92 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import * as http2 from "node:http2";
+import type { ConnectError } from "@connectrpc/connect";
+import type { FallbackHandler, ServeOptions } from "../options.js";
+import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
+import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
+import type { Delegate } from "./delegate.js";
+import { type Exchange, type ExchangeEnvironment, Http1Exchange, Http2Exchange } from "./exchange.js";
+import { encodeRefusal } from "./refuse.js";
+import type { ServedRoute, Service } from "./service.js";
+
+/** Sends each request the shortest way: refused, served directly, or handed to what serves everything else. */
+export interface Dispatcher {
+  onRequest(request: IncomingMessage, response: ServerResponse): void;
+  onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, flags: number, raw: string[]): void;
+}
+
+/** What a dispatcher needs. */
+export interface DispatchOptions {
+  readonly service: Service;
+  /** The routes by path; undefined stands for one that only the delegate can serve. */
+  readonly routes: ReadonlyMap<string, ServedRoute | undefined>;
+  readonly environment: ExchangeEnvironment;
+  readonly guard: ServeOptions["guard"];
+  readonly delegate: Delegate;
+  readonly fallback: FallbackHandler;
+}
+
+/** Makes the dispatcher. */
+export function createDispatcher({
+  service,
+  routes,
+  environment,
+  guard,
+  delegate,
+  fallback,
+}: DispatchOptions): Dispatcher {
+  // Node makes compatible request and response objects for a server's streams; this server has no others.
+  const compatible = http2.createServer();
+  compatible.on("request", (request, response) => {
+    hand(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+  });
+  const hand: FallbackHandler = (request, response) => {
+    const serve = routes.has(toPath(request.url ?? "")) ? delegate : fallback;
+    serve(request, response);
+  };
+  return {
+    onRequest(request, response) {
+      const exchange = new Http1Exchange(request, response, environment);
+      const refusal = guard?.(exchange);
+      if (refusal) {
+        refuse(exchange, refusal);
+        return;
+      }
+      const route = routes.get(toPath(exchange.url));
+      if (route) {
+        const format = matchConnectUnary(route, exchange);
+        if (format !== undefined && handleConnectUnary(service, route, exchange, format)) return;
+      }
+      hand(request, response);
+    },
+    onStream(stream, headers, flags, raw) {
+      const exchange = new Http2Exchange(stream, headers, environment);
+      const refusal = guard?.(exchange);
+      if (refusal) {
+        refuse(exchange, refusal);
+        return;
+      }
+      const route = routes.get(toPath(exchange.url));
+      if (route) {
+        const grpc = matchGrpc(exchange);
+        if (grpc !== undefined) {
+          new GrpcCall(service, route, exchange, stream, headers, grpc).start();
+          return;
+        }
+        const format = matchConnectUnary(route, exchange);
+        if (format !== undefined && handleConnectUnary(service, route, exchange, format)) return;
+      }
+      compatible.emit("stream", stream, headers, flags, raw);
+    },
+  };
+}
+
+function toPath(url: string): string {
+  const query = url.indexOf("?");
+  return query === -1 ? url : url.slice(0, query);
+}
+
+function refuse(exchange: Exchange, error: ConnectError): void {
+  const { status, headers, body } = encodeRefusal(exchange.header("content-type") ?? "", error);
+  exchange.respond(status, headers, body);
+}

@@ -1,0 +1,32 @@
+import type { Interceptor } from "@connectrpc/connect";
+import type { CallContext } from "../call/context.js";
+import type { Route } from "../call/routes.js";
+import type { RequestHead, ServeOptions } from "../options.js";
+import { type Codecs, createCodecs } from "../wire/codec.js";
+import type { Limits } from "./limits.js";
+
+/** A route with what it takes to serve it. */
+export interface ServedRoute extends Route {
+  readonly input: Codecs;
+  readonly output: Codecs;
+}
+
+/** What the protocols share of one server. */
+export interface Service {
+  readonly limits: Limits;
+  readonly interceptors: readonly Interceptor[];
+  readonly compressMinBytes: number;
+  readonly jsonOptions: ServeOptions["jsonOptions"];
+  readonly contextValues: ServeOptions["contextValues"];
+  /** The calls whose handlers hold a signal: those to cancel when the server's patience ends. */
+  readonly signalled: Set<CallContext>;
+}
+
+/** Makes a route ready to serve. */
+export function createServedRoute(route: Route, { limits, jsonOptions }: Service): ServedRoute {
+  const options = { readMaxBytes: limits.readMaxBytes, writeMaxBytes: limits.writeMaxBytes, jsonOptions };
+  const { input, output } = route.method;
+  return { ...route, input: createCodecs(input, options), output: createCodecs(output, options) };
+}
+
+export type { RequestHead };

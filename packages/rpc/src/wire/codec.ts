@@ -1,0 +1,90 @@
+import {
+  type DescMessage,
+  fromBinary,
+  fromJsonString,
+  type JsonReadOptions,
+  type JsonWriteOptions,
+  type Message,
+  toBinary,
+  toJsonString,
+} from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { readLimitError, writeLimitError } from "./limits.js";
+
+/** Reads and writes the messages of one type in one format. */
+export interface Codec {
+  parse(bytes: Uint8Array): Message;
+  serialize(message: Message): Uint8Array;
+}
+
+/** Options of codecs. */
+export interface CodecOptions {
+  readonly readMaxBytes: number;
+  readonly writeMaxBytes: number;
+  readonly jsonOptions?: Partial<JsonReadOptions & JsonWriteOptions> | undefined;
+}
+
+/** Both codecs of a message type. */
+export interface Codecs {
+  readonly binary: Codec;
+  readonly json: Codec;
+}
+
+/** Makes codecs, once per type. */
+export function createCodecs(schema: DescMessage, options: CodecOptions): Codecs {
+  return { binary: createBinaryCodec(schema, options), json: createJsonCodec(schema, options) };
+}
+
+function createBinaryCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes }: CodecOptions): Codec {
+  return {
+    parse(bytes) {
+      if (bytes.length > readMaxBytes) throw readLimitError(readMaxBytes, bytes.length);
+      try {
+        return fromBinary(schema, bytes);
+      } catch (error) {
+        throw new ConnectError(`parse binary: ${toMessage(error)}`, Code.Internal);
+      }
+    },
+    serialize(message) {
+      let bytes: Uint8Array;
+      try {
+        bytes = toBinary(schema, message);
+      } catch (error) {
+        throw new ConnectError(`serialize binary: ${toMessage(error)}`, Code.Internal);
+      }
+      if (bytes.length > writeMaxBytes) throw writeLimitError(writeMaxBytes, bytes.length);
+      return bytes;
+    },
+  };
+}
+
+const decoder = new TextDecoder();
+
+function createJsonCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes, jsonOptions }: CodecOptions): Codec {
+  const options = { ignoreUnknownFields: true, ...jsonOptions };
+  return {
+    parse(bytes) {
+      if (bytes.length > readMaxBytes) throw readLimitError(readMaxBytes, bytes.length);
+      try {
+        return fromJsonString(schema, decoder.decode(bytes), options);
+      } catch (error) {
+        throw ConnectError.from(error, Code.InvalidArgument);
+      }
+    },
+    serialize(message) {
+      let text: string;
+      try {
+        text = toJsonString(schema, message, options);
+      } catch (error) {
+        throw ConnectError.from(error, Code.Internal);
+      }
+      const bytes = Buffer.from(text);
+      if (bytes.length > writeMaxBytes) throw writeLimitError(writeMaxBytes, bytes.length);
+      return bytes;
+    },
+  };
+}
+
+function toMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
