@@ -41,6 +41,7 @@ function connect(request: ClientCompatRequest) {
       request.protocol === Protocol.GRPC ? "grpc" : request.protocol === Protocol.GRPC_WEB ? "grpc-web" : "connect",
     httpVersion: request.httpVersion === HTTPVersion.HTTP_VERSION_1 ? "1.1" : "2",
     jsonOptions: { registry },
+    acceptCompression: true,
     useJson: request.codec === Codec.JSON,
     useHttpGet: request.useGetHttpMethod,
     ...(compression && { compression, compressMinBytes: 0 }),

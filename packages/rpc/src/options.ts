@@ -147,8 +147,10 @@ export interface TransportOptions {
   writeMaxBytes?: number;
   /** Compresses messages of at least this many bytes. Default `Infinity`: never (the runtime is on the same host). */
   compressMinBytes?: number;
-  /** What messages are compressed with. Default "gzip". Answers in either are understood. */
+  /** What messages are compressed with. Default "gzip". */
   compression?: "gzip" | "br";
+  /** Whether to ask for compressed answers (gzip or br). Default: unless the endpoint is a Unix socket or a loopback address. */
+  acceptCompression?: boolean;
   /** Concurrent HTTP/1.1 connections. Default 64. */
   maxConnections?: number;
   /** Calls that may wait for a connection; one more is RESOURCE_EXHAUSTED. Default 10 000. */

@@ -1,17 +1,29 @@
 import * as net from "node:net";
 import type { Transport } from "@connectrpc/connect";
-import {
-  compressionBrotli,
-  compressionGzip,
-  createConnectTransport,
-  createGrpcTransport,
-  createGrpcWebTransport,
-} from "@connectrpc/connect-node";
 import type { TransportOptions } from "../options.js";
+import { toTlsOptions } from "./connect-socket.js";
 import type { Endpoint } from "./endpoint.js";
 
-/** The transport for what has no direct path: connect-node's, with the same options. */
-export function createDelegate(options: TransportOptions, endpoint: Endpoint, httpVersion: "1.1" | "2"): Transport {
+/** Calls through connect-node what has no direct path. It is loaded by the first such call. */
+export type LazyDelegate = <T>(call: (transport: Transport) => Promise<T>) => Promise<T>;
+
+/** Makes connect-node's transport with the same options, when it is needed. */
+export function createLazyDelegate(
+  options: TransportOptions,
+  endpoint: Endpoint,
+  httpVersion: "1.1" | "2",
+): LazyDelegate {
+  let transport: Promise<Transport> | undefined;
+  return async (call) => {
+    transport ??= create(options, endpoint, httpVersion);
+    return call(await transport);
+  };
+}
+
+async function create(options: TransportOptions, endpoint: Endpoint, httpVersion: "1.1" | "2"): Promise<Transport> {
+  const { compressionBrotli, compressionGzip, createConnectTransport, createGrpcWebTransport } = await import(
+    "@connectrpc/connect-node"
+  );
   const common = {
     baseUrl: endpoint.baseUrl,
     useBinaryFormat: !options.useJson,
@@ -27,9 +39,7 @@ export function createDelegate(options: TransportOptions, endpoint: Endpoint, ht
     }),
   };
   const tls = {
-    ...(options.tls?.ca !== undefined && { ca: toPem(options.tls.ca) }),
-    ...(options.tls?.key !== undefined && { key: toPem(options.tls.key) }),
-    ...(options.tls?.cert !== undefined && { cert: toPem(options.tls.cert) }),
+    ...toTlsOptions(options.tls),
     ...(options.tls?.serverName !== undefined && { servername: options.tls.serverName }),
   };
   const nodeOptions =
@@ -38,13 +48,8 @@ export function createDelegate(options: TransportOptions, endpoint: Endpoint, ht
         ? { createConnection: () => net.connect({ path: endpoint.path }) }
         : { socketPath: endpoint.path }
       : tls;
-  if (options.protocol === "grpc") return createGrpcTransport({ ...common, nodeOptions });
-  const create = options.protocol === "grpc-web" ? createGrpcWebTransport : createConnectTransport;
+  const createTransport = options.protocol === "grpc-web" ? createGrpcWebTransport : createConnectTransport;
   return httpVersion === "2"
-    ? create({ ...common, httpVersion: "2", nodeOptions })
-    : create({ ...common, httpVersion: "1.1", nodeOptions });
-}
-
-function toPem(pem: string | Uint8Array): string | Buffer {
-  return typeof pem === "string" ? pem : Buffer.from(pem);
+    ? createTransport({ ...common, httpVersion: "2", nodeOptions })
+    : createTransport({ ...common, httpVersion: "1.1", nodeOptions });
 }

@@ -5,7 +5,7 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import { CallContext } from "../call/context.js";
 import { invokeStream, invokeUnary, isPromise } from "../call/invoke.js";
 import { MessageQueue } from "../call/message-queue.js";
-import { EnvelopeWriter } from "../server/envelope-writer.js";
+import { EnvelopeWriter } from "../wire/envelope-writer.js";
 import { type Http2Exchange, toHttp2Headers, toResetError } from "../server/exchange.js";
 import type { ServedRoute, Service } from "../server/service.js";
 import type { Codec } from "../wire/codec.js";

@@ -1,5 +1,5 @@
 import type { Http2Stream } from "node:http2";
-import { type Envelope, encodeEnvelopes } from "../wire/envelope.js";
+import { type Envelope, encodeEnvelopes } from "./envelope.js";
 
 /** So much is gathered before a write, even within one turn. */
 const batchBytes = 64 * 1024;
