@@ -32,7 +32,7 @@ export class CallContext implements HandlerContext {
   #responseTrailer: Headers | undefined;
   #values: ContextValues | undefined;
   #signal: AbortSignal | undefined;
-  #ended = false;
+  #ended: boolean = false;
   #reason: unknown;
 
   /** @param signalled called when the signal is first asked for: only then need somebody tell when the caller goes. */
@@ -65,15 +65,18 @@ export class CallContext implements HandlerContext {
   }
 
   get requestHeader(): Headers {
-    return (this.#requestHeader ??= this.#head.headers());
+    this.#requestHeader ??= this.#head.headers();
+    return this.#requestHeader;
   }
 
   get responseHeader(): Headers {
-    return (this.#responseHeader ??= new Headers());
+    this.#responseHeader ??= new Headers();
+    return this.#responseHeader;
   }
 
   get responseTrailer(): Headers {
-    return (this.#responseTrailer ??= new Headers());
+    this.#responseTrailer ??= new Headers();
+    return this.#responseTrailer;
   }
 
   /** The response headers, if anybody set one. */
@@ -87,7 +90,8 @@ export class CallContext implements HandlerContext {
   }
 
   get values(): ContextValues {
-    return (this.#values ??= this.#head.contextValues() ?? createContextValues());
+    this.#values ??= this.#head.contextValues() ?? createContextValues();
+    return this.#values;
   }
 
   readonly timeoutMs = (): number | undefined =>

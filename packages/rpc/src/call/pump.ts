@@ -7,7 +7,7 @@ const ahead = 16;
 export class Pipe<T> {
   readonly reader: MessageQueue<T>;
   #resume: (() => void) | undefined;
-  #abandoned = false;
+  #abandoned: boolean = false;
 
   constructor() {
     this.reader = new MessageQueue<T>(

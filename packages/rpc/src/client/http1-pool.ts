@@ -38,7 +38,7 @@ export class Http1Pool {
   /** Sockets do not keep the process alive; this timer does, while calls run. */
   readonly #timer: NodeJS.Timeout;
   #running = 0;
-  #closed = false;
+  #closed: boolean = false;
 
   constructor(endpoint: Endpoint, tls: TransportOptions["tls"], options: Http1PoolOptions) {
     this.#endpoint = endpoint;
@@ -166,8 +166,8 @@ class Connection {
   readonly #owner: ConnectionOwner;
   #request: Http1Request | undefined;
   #reader: Http1ResponseReader;
-  #connected = false;
-  #ended = false;
+  #connected: boolean = false;
+  #ended: boolean = false;
   idleUntil = Number.POSITIVE_INFINITY;
 
   constructor(endpoint: Endpoint, tls: TransportOptions["tls"], maxBytes: number, owner: ConnectionOwner) {
@@ -239,7 +239,10 @@ class Connection {
   #read(chunk: Buffer): void {
     const request = this.#request;
     // Nobody asked: such a connection cannot be trusted.
-    if (request === undefined) return this.destroy(undefined);
+    if (request === undefined) {
+      this.destroy(undefined);
+      return;
+    }
     try {
       const response = this.#reader.read(chunk);
       if (response !== undefined) this.#answer(request, response);

@@ -1,8 +1,8 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { EarlyEnd } from "../call/end.js";
-import { connectionLost } from "./connect-socket.js";
 import type { ClientConfig } from "./config.js";
+import { connectionLost } from "./connect-socket.js";
 import type { Http2Sessions } from "./http2-sessions.js";
 import type { OutgoingCall } from "./outgoing-call.js";
 

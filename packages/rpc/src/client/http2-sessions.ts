@@ -43,7 +43,7 @@ export class Http2Sessions {
   #backoffMs = 0;
   #retryAt = 0;
   #lastFailure: unknown;
-  #closed = false;
+  #closed: boolean = false;
 
   constructor(endpoint: Endpoint, tls: TransportOptions["tls"], options: Http2SessionsOptions) {
     this.#endpoint = endpoint;
@@ -63,7 +63,10 @@ export class Http2Sessions {
       this.#start(session, headers, waiter);
       return ignore;
     }
-    if (this.#sessions.length >= this.#options.maxSessions || this.#sessions.some((candidate) => candidate.connecting)) {
+    if (
+      this.#sessions.length >= this.#options.maxSessions ||
+      this.#sessions.some((candidate) => candidate.connecting)
+    ) {
       return this.#enqueue(headers, waiter);
     }
     // While a server cannot be reached, asking it again for every call would only make its return harder.
@@ -215,7 +218,7 @@ class Session {
   idleSince = performance.now();
   #bytesRead = 0;
   #heardAt = performance.now();
-  #pinged = false;
+  #pinged: boolean = false;
 
   constructor(session: http2.ClientHttp2Session) {
     this.http2 = session;

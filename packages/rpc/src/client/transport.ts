@@ -98,8 +98,19 @@ export function createTransport(options: TransportOptions): RpcTransport {
         return callStream(config, sessions.get(), dialect, call, input) as Promise<never>;
       }
       const messages = mapIterable(input, (message) => normalize(method.input, message));
-      return intercepted(config, call, messages, contextValues, (sent, request) =>
-        callStream(config, sessions.get(), dialect, sent, request.message as AsyncIterable<Message>) as Promise<AnyResponse>,
+      return intercepted(
+        config,
+        call,
+        messages,
+        contextValues,
+        (sent, request) =>
+          callStream(
+            config,
+            sessions.get(),
+            dialect,
+            sent,
+            request.message as AsyncIterable<Message>,
+          ) as Promise<AnyResponse>,
       ) as Promise<never>;
     },
     close,

@@ -1,7 +1,7 @@
 import { constants, type IncomingHttpHeaders } from "node:http2";
 import type { Message } from "@bufbuild/protobuf";
 import { toAbortError } from "../call/end.js";
-import { fromConnectResponse, toConnectRequest, type ConnectResponse } from "../protocol-connect/unary-client.js";
+import { type ConnectResponse, fromConnectResponse, toConnectRequest } from "../protocol-connect/unary-client.js";
 import { readLimitError } from "../wire/limits.js";
 import type { ClientConfig } from "./config.js";
 import { fromHttp2Headers, openHttp2, toPseudoHeaders } from "./http2-exchange.js";

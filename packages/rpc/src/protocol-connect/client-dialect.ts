@@ -62,5 +62,8 @@ export const connectDialect: StreamDialect = {
 };
 
 function afterEnd(what: string): ConnectError {
-  return new ConnectError(`protocol error: received extra ${what} EndStreamResponse`.replace("  ", " "), Code.InvalidArgument);
+  return new ConnectError(
+    `protocol error: received extra ${what} EndStreamResponse`.replace("  ", " "),
+    Code.InvalidArgument,
+  );
 }

@@ -33,7 +33,7 @@ export const grpcDialect: StreamDialect = {
 export function toGrpcHeaders(config: ClientConfig, call: OutgoingCall): OutgoingHttpHeaders {
   const headers = toPseudoHeaders(config, "POST", call.client.path);
   headers["content-type"] = config.json ? "application/grpc+json" : "application/grpc+proto";
-  headers["te"] = "trailers";
+  headers.te = "trailers";
   headers["user-agent"] = call.header?.get("user-agent") ?? userAgent;
   if (config.sendCompression) headers["grpc-encoding"] = config.sendCompression.name;
   if (config.acceptCompression) headers["grpc-accept-encoding"] = acceptedNames;
@@ -47,5 +47,7 @@ export function toGrpcHeaders(config: ClientConfig, call: OutgoingCall): Outgoin
 /** At most eight digits, so long deadlines are told in larger units. */
 function toGrpcTimeout(timeoutMs: number): string {
   if (timeoutMs < 1e8) return `${Math.ceil(timeoutMs)}m`;
-  return timeoutMs < 1e11 ? `${Math.ceil(timeoutMs / 1000)}S` : `${Math.min(99_999_999, Math.ceil(timeoutMs / 3.6e6))}H`;
+  return timeoutMs < 1e11
+    ? `${Math.ceil(timeoutMs / 1000)}S`
+    : `${Math.min(99_999_999, Math.ceil(timeoutMs / 3.6e6))}H`;
 }

@@ -5,12 +5,12 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import { CallContext } from "../call/context.js";
 import { invokeStream, invokeUnary, isPromise } from "../call/invoke.js";
 import { MessageQueue } from "../call/message-queue.js";
-import { EnvelopeWriter } from "../wire/envelope-writer.js";
 import { type Http2Exchange, toHttp2Headers, toResetError } from "../server/exchange.js";
 import type { ServedRoute, Service } from "../server/service.js";
 import type { Codec } from "../wire/codec.js";
 import { type Negotiated, negotiate } from "../wire/compression.js";
 import { compressedFlag, type Envelope, encodeEnvelope } from "../wire/envelope.js";
+import { EnvelopeWriter } from "../wire/envelope-writer.js";
 import { MessageReader } from "../wire/message-reader.js";
 
 /** So many decoded messages wait for a handler before the client is made to wait. */
@@ -39,7 +39,7 @@ export class GrpcCall {
   readonly #context: CallContext;
   readonly #early: ConnectError | undefined;
   #trailers: Record<string, string | string[] | number> = { "grpc-status": "0" };
-  #done = false;
+  #done: boolean = false;
 
   constructor(
     service: Service,
@@ -107,13 +107,13 @@ export class GrpcCall {
         }
         try {
           const result = invokeUnary(spec, this.#context, message, this.#service.interceptors);
-          if (isPromise(result)) (result as Promise<Message>).then(this.#answerUnary, this.#end);
+          if (isPromise(result)) (result as Promise<Message>).then(this.#answerUnary, this.#fail);
           else this.#answerUnary(result as Message);
         } catch (error) {
-          this.#end(error);
+          this.#fail(error);
         }
       },
-      fail: this.#end,
+      fail: this.#fail,
     };
     const reader = new MessageReader(codec, this.#compression.request, readMaxBytes, sink);
     const stream = this.#stream;
@@ -130,17 +130,16 @@ export class GrpcCall {
     try {
       const envelope = this.#encode(message);
       if (isPromise(envelope)) {
-        (envelope as Promise<Envelope>).then((compressed) => this.#sendUnary(compressed), this.#end);
+        (envelope as Promise<Envelope>).then((compressed) => this.#sendUnary(compressed), this.#fail);
       } else this.#sendUnary(envelope as Envelope);
     } catch (error) {
-      this.#end(error);
+      this.#fail(error);
     }
   };
 
   #sendUnary({ flags, data }: Envelope): void {
     const stream = this.#stream;
-    if (this.#done || stream.destroyed || stream.closed) return this.#end(undefined);
-    this.#respond();
+    if (!this.#done && !stream.destroyed && !stream.closed) this.#respond();
     this.#end(undefined, encodeEnvelope(flags, data));
   }
 
@@ -189,7 +188,7 @@ export class GrpcCall {
       this.#end(undefined);
     } catch (error) {
       writer.flush();
-      this.#end(error);
+      this.#fail(error);
     }
   }
 
@@ -218,6 +217,11 @@ export class GrpcCall {
       this.#exchange.dropRest();
     });
   }
+
+  /** Whatever was thrown, even nothing at all, is a failure. */
+  readonly #fail = (reason: unknown): void => {
+    this.#end(reason ?? new Error("undefined was thrown"));
+  };
 
   /** Ends the call, well or with an error; what a handler throws by accident stays inside. */
   readonly #end = (reason: unknown, last?: Uint8Array): void => {

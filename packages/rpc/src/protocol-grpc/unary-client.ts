@@ -46,7 +46,7 @@ class GrpcUnaryAnswer {
   #reader: MessageReader | undefined;
   #headError: ConnectError | undefined;
   #message: Message | undefined;
-  #extra = false;
+  #extra: boolean = false;
   settle: (error: unknown, answer: UnaryAnswer | undefined) => void = () => {};
 
   constructor(config: ClientConfig, call: OutgoingCall) {

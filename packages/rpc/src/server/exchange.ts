@@ -44,7 +44,8 @@ class BodyCollector {
     this.#size += chunk.length;
     if (this.#size > this.maxBytes) return true;
     if (this.#first === undefined) this.#first = chunk;
-    else (this.#more ??= [this.#first]).push(chunk);
+    else if (this.#more === undefined) this.#more = [this.#first, chunk];
+    else this.#more.push(chunk);
     return false;
   }
 

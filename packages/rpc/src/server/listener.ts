@@ -19,6 +19,9 @@ export interface Listener {
   readonly closed: Promise<void>;
 }
 
+/** An HTTP/1.1 client may close its side after the request and still wants the answer. */
+const halfOpen = { noDelay: true, allowHalfOpen: true };
+
 /** Makes the listener; nothing listens yet. */
 export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | undefined): Listener {
   const h1 = http.createServer({
@@ -64,11 +67,12 @@ export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | un
     socket.once("close", () => undecided.delete(socket));
     sniff(socket, limits.headersTimeoutMs, (isHttp2) => {
       undecided.delete(socket);
+      if (isHttp2) socket.allowHalfOpen = false;
       (isHttp2 ? h2 : h1).emit("connection", socket);
     });
   };
 
-  const server = tlsOptions ? createTlsServer(tlsOptions, limits, accept) : net.createServer({ noDelay: true }, accept);
+  const server = tlsOptions ? createTlsServer(tlsOptions, limits, accept) : net.createServer(halfOpen, accept);
   server.maxConnections = limits.maxConnections;
   // For TLS too this is the TCP connection, which may never finish its handshake.
   server.on("connection", track);

@@ -21,7 +21,7 @@ export class MessageReader {
   readonly #envelopes: EnvelopeReader;
   readonly #special: ((envelope: Envelope) => boolean) | undefined;
   #pending: Promise<void> | undefined;
-  #failed = false;
+  #failed: boolean = false;
 
   /** @param special sees every envelope first, and says whether it was no message. */
   constructor(
