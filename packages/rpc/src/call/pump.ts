@@ -22,7 +22,7 @@ export class Pipe<T> {
   /** Moves everything from a source to the reader. The source's error becomes the reader's. */
   async pump(source: AsyncIterator<T>, transform: (item: T) => T, onError: (error: unknown) => unknown): Promise<void> {
     try {
-      for (;;) {
+      while (!this.#abandoned) {
         const result = await source.next();
         if (this.#abandoned) break;
         if (result.done === true) return this.reader.end();

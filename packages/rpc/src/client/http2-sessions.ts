@@ -211,9 +211,9 @@ const noEnd: http2.ClientSessionRequestOptions = { endStream: false };
 
 class Session {
   readonly http2: http2.ClientHttp2Session;
-  connecting = true;
-  ready = false;
-  retired = false;
+  connecting: boolean = true;
+  ready: boolean = false;
+  retired: boolean = false;
   streams = 0;
   idleSince = performance.now();
   #bytesRead = 0;

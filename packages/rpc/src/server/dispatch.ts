@@ -24,6 +24,8 @@ export interface DispatchOptions {
   readonly guard: ServeOptions["guard"];
   readonly delegate: Delegate;
   readonly fallback: FallbackHandler;
+  /** Marks answers for web pages, and says whether it answered the request itself. */
+  readonly cors: (request: IncomingMessage, response: ServerResponse) => boolean;
 }
 
 /** Makes the dispatcher. */
@@ -34,11 +36,22 @@ export function createDispatcher({
   guard,
   delegate,
   fallback,
+  cors,
 }: DispatchOptions): Dispatcher {
   // Node makes compatible request and response objects for a server's streams; this server has no others.
   const compatible = http2.createServer();
   compatible.on("request", (request, response) => {
-    hand(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    const compatibleRequest = request as unknown as IncomingMessage;
+    const compatibleResponse = response as unknown as ServerResponse;
+    if (request.headers.origin !== undefined) {
+      if (cors(compatibleRequest, compatibleResponse)) return;
+      const refusal = guard?.(new Http2Exchange(request.stream, request.headers, environment));
+      if (refusal) {
+        refuseCompatibly(compatibleRequest, compatibleResponse, refusal);
+        return;
+      }
+    }
+    hand(compatibleRequest, compatibleResponse);
   });
   const hand: FallbackHandler = (request, response) => {
     const serve = routes.has(toPath(request.url ?? "")) ? delegate : fallback;
@@ -46,6 +59,7 @@ export function createDispatcher({
   };
   return {
     onRequest(request, response) {
+      if (cors(request, response)) return;
       const exchange = new Http1Exchange(request, response, environment);
       const refusal = guard?.(exchange);
       if (refusal) {
@@ -61,6 +75,11 @@ export function createDispatcher({
     },
     onStream(stream, headers, flags, raw) {
       const exchange = new Http2Exchange(stream, headers, environment);
+      // Answers to web pages are marked on Node's compatible response, before the guard looks: preflights bear no token.
+      if (headers.origin !== undefined) {
+        compatible.emit("stream", stream, headers, flags, raw);
+        return;
+      }
       const refusal = guard?.(exchange);
       if (refusal) {
         refuse(exchange, refusal);
@@ -84,6 +103,15 @@ export function createDispatcher({
 function toPath(url: string): string {
   const query = url.indexOf("?");
   return query === -1 ? url : url.slice(0, query);
+}
+
+function refuseCompatibly(request: IncomingMessage, response: ServerResponse, error: ConnectError): void {
+  const { status, headers, body } = encodeRefusal(request.headers["content-type"] ?? "", error);
+  for (let index = 0; index < headers.length; index += 2) {
+    response.setHeader(headers[index] as string, headers[index + 1] as string);
+  }
+  response.writeHead(status);
+  response.end(body);
 }
 
 function refuse(exchange: Exchange, error: ConnectError): void {

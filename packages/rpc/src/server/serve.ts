@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { collectRoutes } from "../call/routes.js";
 import type { FallbackHandler, RpcServer, ServeOptions } from "../options.js";
+import { createCors } from "./cors.js";
 import { createLazyDelegate } from "./delegate.js";
 import { createDispatcher } from "./dispatch.js";
 import { resolveLimits } from "./limits.js";
@@ -51,6 +52,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
     guard: options.guard,
     delegate: createLazyDelegate(options, limits, shutdown.signal),
     fallback: options.fallback ?? notFound,
+    cors: createCors(options.allowedOrigins ?? []),
   });
   const listener = createListener(limits, options.tls);
   listener.h1.on("request", onRequest);
