@@ -1,9 +1,9 @@
 import { createManualClock, startComponent, stateConformance } from "@mecha/component/conformance";
 import { describe, test } from "vitest";
+import { expireResumeTokens, history } from "../test/stores.js";
 import { memory } from "./index.js";
 
 const clock = createManualClock();
-const history = 1_000;
 
 const cases = stateConformance({
   open: () => startComponent(memory, { history }, { clock }),
@@ -11,25 +11,7 @@ const cases = stateConformance({
   durability: "PROCESS",
   shared: false,
   advance: clock.advance,
-  async expireResumeTokens({ blocks: { state } }, keyspace) {
-    for (let deletions = 0; deletions <= history; deletions++) {
-      const key = `filler-${deletions}`;
-      const set = {
-        type: "set",
-        key,
-        value: new Uint8Array(),
-        contentType: "",
-        ttlMs: undefined,
-        precondition: undefined,
-      } as const;
-      await state?.write({ keyspace, requestId: undefined, operations: [set] });
-      await state?.write({
-        keyspace,
-        requestId: undefined,
-        operations: [{ type: "delete", key, precondition: undefined }],
-      });
-    }
-  },
+  expireResumeTokens,
 });
 
 describe("conformance", () => {

@@ -580,4 +580,156 @@ export const mutants: readonly Mutant[] = [
     caught: ["lifecycle: declares the features and the durability that its configuration backs, and is healthy"],
     change: () => ({ durability: "REPLICATED" }),
   },
+  {
+    name: "says of every deletion that there was something",
+    caught: [
+      "items: an absent key is undefined, and nothing to delete",
+      "items: the last write wins, and a deleted key is absent",
+    ],
+    change: (store) => ({
+      write: async (call) =>
+        (await store.write(call)).map((result) => (result.type === "delete" ? { ...result, existed: true } : result)),
+    }),
+  },
+  {
+    name: "loses content types",
+    caught: [
+      "items: what is written comes back, byte by byte",
+      "watch: what is there, then synced, then changes",
+      "limits: a content type of 256 bytes, a request id of 128, a keyspace of 256",
+    ],
+    change: (store) => ({
+      write: (call) =>
+        store.write({
+          ...call,
+          operations: call.operations.map((one) => (one.type === "set" ? { ...one, contentType: "" } : one)),
+        }),
+    }),
+  },
+  {
+    name: "refuses etags that are current",
+    caught: ["preconditions: a write whose precondition holds is done"],
+    change: (store) => ({
+      write(call) {
+        const refused = call.operations.find(({ precondition }) => precondition?.type === "etag");
+        if (refused === undefined) return store.write(call);
+        throw new ComponentError("ETAG_MISMATCH", "has changed", {
+          metadata: { key: refused.key, operation_index: "0" },
+        });
+      },
+    }),
+  },
+  {
+    name: "tells what a transaction did in another order",
+    caught: ["transactions: all is done, and told in order"],
+    change: (store) => ({ write: async (call) => (await store.write(call)).toReversed() }),
+  },
+  {
+    name: "lets others see and write between the steps of a transaction",
+    caught: [
+      "concurrency: transactions that touch the same keys in opposite orders all come through, whole",
+      "concurrency: transfers between accounts keep the sum, and no reader sees another one",
+      "items: getMany is one snapshot",
+    ],
+    change: (store) => ({
+      async write(call) {
+        const results = [];
+        for (const operation of call.operations) {
+          results.push(...(await store.write({ ...call, operations: [operation] })));
+          await turn();
+        }
+        return results;
+      },
+    }),
+  },
+  {
+    name: "pages by position",
+    caught: ["list: while others write no key comes twice and no untouched key is skipped"],
+    change: (store) => {
+      let position = 0;
+      return {
+        async list(call) {
+          if (call.after === undefined) position = 0;
+          const { items } = await store.list({ ...call, after: undefined, limit: 1_000 });
+          const page = items.slice(position, position + call.limit);
+          position += page.length;
+          return { items: page, more: position < items.length };
+        },
+      };
+    },
+  },
+  {
+    name: "says that items expire sooner than they do",
+    caught: [
+      "expiry: past its time an item is absent for every read and precondition",
+      "limits: a time to live of 1 ms and of 10 years",
+    ],
+    change: (store) => {
+      const sooner = (item: StateItem): StateItem =>
+        item.expireTime === undefined ? item : { ...item, expireTime: item.expireTime - 1_000 };
+      return {
+        async get(call) {
+          const item = await store.get(call);
+          return item && sooner(item);
+        },
+        getMany: async (call) => (await store.getMany(call)).map(sooner),
+      };
+    },
+  },
+  {
+    name: "reports the first of what happened at once",
+    caught: [
+      "expiry: many items that expire at once are all gone and all reported",
+      "watch: every part of a transaction is reported",
+      "watch: more keys than a batch holds are all reported",
+    ],
+    change: (store) => ({
+      async *watch(call) {
+        let synced = false;
+        for await (const batch of store.watch(call)) {
+          yield synced ? batch.slice(0, 1) : batch;
+          synced ||= batch.some(({ type }) => type === "synced");
+        }
+      },
+    }),
+  },
+  {
+    name: "reports an absent key as deleted",
+    caught: ["watch: an absent key is synced, created, changed, deleted and created again"],
+    change: (store) => ({
+      async *watch(call) {
+        if ("key" in call.target) yield [{ type: "deleted", key: call.target.key, expired: false, resumeToken: "-" }];
+        yield* store.watch(call);
+      },
+    }),
+  },
+  {
+    name: "has room for 30 watchers",
+    caught: ["watch: 100 watchers all end up with what is there"],
+    change: (store) => {
+      let watchers = 0;
+      return {
+        async *watch(call) {
+          const silent = ++watchers > 30;
+          yield* mapped(store, call, (change, synced) =>
+            silent && synced && change.type !== "synced" ? [] : [change],
+          );
+        },
+      };
+    },
+  },
+  {
+    name: "resumes from a token of any age",
+    caught: ["resume: a token that is too old is refused as RESUME_EXPIRED, and a new watch works"],
+    change: (store) => ({
+      async *watch(call) {
+        try {
+          yield* store.watch(call);
+        } catch (error) {
+          if (!(error instanceof ComponentError) || error.reason !== "RESUME_EXPIRED") throw error;
+          yield* store.watch({ ...call, resumeToken: undefined });
+        }
+      },
+    }),
+  },
 ];

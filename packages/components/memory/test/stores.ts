@@ -16,8 +16,23 @@ function except(store: StateStore, change: (store: StateStore) => Partial<StateS
   };
 }
 
+/** How many deletions the stores of these tests remember. */
+export const history = 1_000;
+
+/** Makes the store forget what a resume token would need. */
+export async function expireResumeTokens({ blocks: { state } }: Component, keyspace: string): Promise<void> {
+  const value = new Uint8Array();
+  for (let deletions = 0; deletions <= history; deletions++) {
+    const key = `filler-${deletions}`;
+    const set = { type: "set", key, value, contentType: "", ttlMs: undefined, precondition: undefined } as const;
+    const remove = { type: "delete", key, precondition: undefined } as const;
+    await state?.write({ keyspace, requestId: undefined, operations: [set] });
+    await state?.write({ keyspace, requestId: undefined, operations: [remove] });
+  }
+}
+
 export async function openStore(clock: Clock): Promise<{ store: StateStore; close(): Promise<void> }> {
-  const component = await startComponent(memory, {}, { clock });
+  const component = await startComponent(memory, { history }, { clock });
   return { store: component.blocks.state as StateStore, close: () => component.close() };
 }
 

@@ -14,6 +14,18 @@ export async function eventually(
   }
 }
 
+/** Does `main` while others work; they go on until they are told that it is over, done or failed. */
+export async function alongside(
+  work: (over: () => boolean) => Promise<unknown>,
+  main: () => Promise<void>,
+): Promise<void> {
+  let over = false;
+  const done = main().finally(() => {
+    over = true;
+  });
+  await Promise.all([work(() => over), done]);
+}
+
 /** Waits for `work`; fails after `deadlineMs`. */
 export async function within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { alongside } from "./expect.js";
 import type { CaseDefinition } from "./kit.js";
 import { remove, set } from "./session.js";
 
@@ -140,19 +141,20 @@ export const itemCases: CaseDefinition[] = [
       const keys = ["a", "b", "c", "d"];
       const write = (value: string) => writer.write(keys.map((key) => set(key, value)));
       await write("0");
-      let writing = true;
-      const writes = (async () => {
-        for (let round = 1; round <= 60; round++) await write(String(round));
-      })().finally(() => {
-        writing = false;
+      const writes = async (over: () => boolean) => {
+        for (let round = 1; !over(); round++) {
+          await write(String(round));
+          await new Promise(setImmediate);
+        }
+      };
+      await alongside(writes, async () => {
+        for (let reads = 0; reads < 60; reads++) {
+          const values = (await reader.getMany(keys)).map(({ value }) => Buffer.from(value).toString());
+          assert.equal(values.length, keys.length);
+          assert.equal(new Set(values).size, 1, `getMany mixed the states ${values}`);
+          await new Promise(setImmediate);
+        }
       });
-      do {
-        const values = (await reader.getMany(keys)).map(({ value }) => Buffer.from(value).toString());
-        assert.equal(values.length, keys.length);
-        assert.equal(new Set(values).size, 1, `getMany mixed the states ${values}`);
-        await new Promise(setImmediate);
-      } while (writing);
-      await writes;
     },
   },
   {

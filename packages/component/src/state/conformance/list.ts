@@ -142,27 +142,27 @@ export const listCases: CaseDefinition[] = [
     async run(kit) {
       const [state, other] = await kit.pair();
       const untouched = numbered(60, "u");
-      // What comes and goes lies before, between and behind the untouched keys.
-      const touched = ["a", "z", ...untouched.flatMap((key, index) => (index % 5 === 0 ? [`${key}-x`] : []))];
-      await fill(state, [...untouched, ...touched]);
-      let round = 0;
+      const before = numbered(20, "a");
+      const between = untouched.filter((_, index) => index % 5 === 0).map((key) => `${key}-x`);
+      await fill(state, [...untouched, ...before, ...between]);
+      let pages = 0;
+      // What is listed already shrinks, then grows; what is not comes and goes.
       const disturb = async () => {
-        round++;
-        const key = touched[(round * 7) % touched.length] ?? "a";
-        await Promise.all([
-          other.delete(key),
-          other.set(`u${String(round * 9).padStart(4, "0")}-new`, ""),
-          other.set("a", ""),
-        ]);
+        pages++;
+        const listed =
+          pages % 2 === 1
+            ? before.splice(0, 3).map((key) => other.delete(key))
+            : [1, 2, 3].map((n) => other.set(`0-${pages}-${n}`));
+        await Promise.all([...listed, other.delete(between.pop() ?? "none"), other.set(`u0059-${pages}`)]);
       };
-      const listed = (await state.listAll("", { limit: 7, between: disturb })).map(({ key }) => key);
-      assert(round > 5, "pages were disturbed");
-      assert.equal(new Set(listed).size, listed.length, "a key was listed twice");
+      const keys = (await state.listAll("", { limit: 7, between: disturb })).map(({ key }) => key);
+      assert(pages > 5, "pages were disturbed");
+      assert.equal(new Set(keys).size, keys.length, "a key was listed twice");
       assert.deepEqual(
-        listed.filter((key) => untouched.includes(key)),
+        keys.filter((key) => untouched.includes(key)),
         untouched,
       );
-      assert.deepEqual(listed, [...listed].sort(byBytes));
+      assert.deepEqual(keys, keys.toSorted(byBytes));
     },
   },
 ];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { StateItem } from "../interface.js";
+import { alongside } from "./expect.js";
 import { type CaseDefinition, survivesRestart } from "./kit.js";
 import { remove, type StateSession, set } from "./session.js";
 import type { WatchReader } from "./watch-reader.js";
@@ -130,26 +131,26 @@ export const resumeCases: CaseDefinition[] = [
     feature: "WATCH",
     async run(kit) {
       const [state, other] = await kit.pair();
-      let resumed = 0;
-      const enough = () => resumed === 20;
-      const writer = async (store: StateSession, step: number) => {
-        for (let round = 0; !enough(); round++) {
+      const writer = async (store: StateSession, step: number, over: () => boolean) => {
+        for (let round = 0; !over(); round++) {
           const key = `key-${(round * step) % 17}`;
           await (round % 3 === 2 ? store.delete(key) : store.set(key, String(round)));
           await new Promise(setImmediate);
         }
       };
-      const writes = Promise.all([writer(state, 5), writer(other, 7)]);
       let watch = state.watch({ prefix: "key-" });
-      while (!enough()) {
-        // Left after one to four changes: in the middle of what is there, of what changed meanwhile, and of what changes now.
-        const reading = watch;
-        const changes = (resumed % 4) + 1;
-        await reading.until(`${changes} changes are reported`, () => reading.changes.length >= changes);
-        watch = await goOn(reading, resumed % 2 === 0 ? other : state);
-        resumed++;
-      }
-      await writes;
+      await alongside(
+        (over) => Promise.all([writer(state, 5, over), writer(other, 7, over)]),
+        async () => {
+          for (let resumed = 0; resumed < 20; resumed++) {
+            // Left after one to four changes: in the middle of what is there, of what changed meanwhile, and of what changes now.
+            const reading = watch;
+            const changes = (resumed % 4) + 1;
+            await reading.until(`${changes} changes are reported`, () => reading.changes.length >= changes);
+            watch = await goOn(reading, resumed % 2 === 0 ? other : state);
+          }
+        },
+      );
       await watch.untilCurrent();
     },
   },

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually } from "./expect.js";
+import { alongside, eventually } from "./expect.js";
 import type { CaseDefinition } from "./kit.js";
 import { remove, type StateSession, set } from "./session.js";
 import type { WatchReader } from "./watch-reader.js";
@@ -195,22 +195,24 @@ export const watchCases: CaseDefinition[] = [
     async run(kit) {
       const [state, other] = await kit.pair();
       const watches: WatchReader[] = [];
-      const enough = () => watches.length === 12;
-      const writer = async (store: StateSession, step: number) => {
-        for (let round = 0; !enough(); round++) {
+      const writer = async (store: StateSession, step: number, over: () => boolean) => {
+        for (let round = 0; !over(); round++) {
           const key = `key-${(round * step) % 23}`;
           await (round % 4 === 3 ? store.delete(key) : store.set(key, String(round)));
           await new Promise(setImmediate);
         }
       };
-      const writes = Promise.all([writer(state, 5), writer(other, 7)]);
-      while (!enough()) {
-        const watch = (watches.length % 2 === 0 ? state : other).watch({ prefix: "key-" });
-        // The first ones begin one after the other, the rest at once.
-        if (watches.length < 6) await watch.untilSynced();
-        watches.push(watch);
-      }
-      await writes;
+      await alongside(
+        (over) => Promise.all([writer(state, 5, over), writer(other, 7, over)]),
+        async () => {
+          for (let count = 0; count < 12; count++) {
+            const watch = (count % 2 === 0 ? state : other).watch({ prefix: "key-" });
+            watches.push(watch);
+            // The first ones begin one after the other, the rest at once.
+            if (count < 6) await watch.untilSynced();
+          }
+        },
+      );
       for (const watch of watches) await watch.untilCurrent();
     },
   },
