@@ -8,6 +8,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -56,7 +57,10 @@ async function main(): Promise<void> {
     ];
     for (const problem of problems) console.error(`✗ ${problem}`);
     if (problems.length > 0) process.exitCode = 1;
-    else if (!values.check) await writeFile(table, text);
+    else if (!values.check) {
+      await writeFile(table, text);
+      await run("pnpm", ["exec", "biome", "format", "--write", fileURLToPath(table)]);
+    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -18,7 +18,7 @@ export interface StatePage<Entry> {
   readonly nextPageToken: string | undefined;
 }
 
-/** Items by key, in byte order. Iterating asks for page after page; every iteration starts anew. */
+/** Items by key, in byte order. Iterating asks for page after page, each a call with its own deadline; every iteration starts anew. */
 export interface StateList<Entry> extends AsyncIterable<Entry, void, undefined> {
   /** One page: the first, or that of a `nextPageToken`. */
   page(pageToken?: string): Promise<StatePage<Entry>>;
