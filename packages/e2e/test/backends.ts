@@ -1,0 +1,39 @@
+import { missing, startPostgres, startRedis, type TestServer, type Tool } from "@mecha/test-servers";
+
+/** A component that promises to lose nothing, as whole-system tests run it. */
+export interface Backend {
+  readonly name: string;
+  readonly needs: readonly Tool[];
+  /** Its server; undefined for what is embedded. */
+  startServer?(): Promise<TestServer>;
+  /** The resource file for it. */
+  resources(server: TestServer | undefined): string | undefined;
+}
+
+const component = (type: string, url: string) => `apiVersion: mecha.dev/v1
+kind: Component
+metadata: { name: main }
+spec:
+  type: ${type}
+  config: { url: "${url}" }
+`;
+
+/** Every component whose durability is HOST or better. */
+export const backends: readonly Backend[] = [
+  { name: "sqlite", needs: [], resources: () => undefined },
+  {
+    name: "postgres",
+    needs: ["postgres"],
+    startServer: startPostgres,
+    resources: (server) => component("postgres", server?.url ?? ""),
+  },
+  {
+    name: "redis",
+    needs: ["redis"],
+    startServer: () => startRedis({ appendfsync: "always" }),
+    resources: (server) => component("redis", server?.url ?? ""),
+  },
+];
+
+/** Whether a backend's suites must be skipped here. */
+export const isMissing = ({ needs }: Backend): boolean => needs.length > 0 && missing(...needs);
