@@ -1,9 +1,12 @@
 import pc from "picocolors";
 import { CliError, exitCodes } from "./errors.js";
 
-/** The one line that tells what went wrong. Several lines only where there are several things wrong (resources). */
+/** The line that tells what went wrong; where several things may be wrong, in resources, a line each. */
 export function describeError(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // By its name: importing the class would load the runtime for every command.
+  if (error.name !== "ConfigurationError") return error.message;
+  return `nothing was started, for the resources are wrong:\n  ${error.message.replaceAll("\n", "\n  ")}`;
 }
 
 /** Tells an error on stderr and returns what to exit with. `MECHA_DEBUG=1` adds the stack. */

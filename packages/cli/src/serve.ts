@@ -3,7 +3,7 @@ import pc from "picocolors";
 import { CliError, exitCodes, signalExitCode } from "./errors.js";
 import { createLogger } from "./logger.js";
 import type { RuntimeSettings } from "./settings.js";
-import { listenForSignals } from "./signals.js";
+import { handleSignals } from "./signals.js";
 import { startRuntime } from "./start-runtime.js";
 import { readToken } from "./token.js";
 
@@ -19,14 +19,13 @@ export interface ServeOptions {
 /** Runs the runtime until a signal stops it. */
 export async function serve(options: ServeOptions): Promise<void> {
   const { settings } = options;
-  const stopping = listenForSignals();
   const token = await resolveToken(options);
   const logger = await createLogger(settings.logLevel, {
     pretty: process.stdout.isTTY === true,
     color: pc.isColorSupported,
   });
   const runtime = await startRuntime({ settings, token, anyPort: false, logger });
-  stopping.handle({
+  handleSignals({
     first: () => void runtime.close(),
     second: (signal) => process.exit(signalExitCode(signal)),
   });

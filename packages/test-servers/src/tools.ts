@@ -38,6 +38,7 @@ const tools = {
     install: "go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0",
   },
   curl: { program: "curl", install: "apt-get install curl" },
+  script: { program: "script", install: "apt-get install bsdutils" },
   connectconformance: {
     program: "connectconformance",
     folders: goFolders,

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import pc from "picocolors";
 import { CliError, signalExitCode } from "../errors.js";
 import type { RuntimeSettings } from "../settings.js";
-import { listenForSignals, type SignalListener } from "../signals.js";
+import { handleSignals } from "../signals.js";
 import { type App, startApp } from "./app.js";
 import { createPrefixes } from "./lines.js";
 import { type SidecarProcess, startSidecar } from "./sidecar-process.js";
@@ -26,7 +26,6 @@ export async function run(options: RunOptions): Promise<number> {
   const prefixes = onTerminal ? createPrefixes(settings.appId) : undefined;
   const token = randomBytes(32).toString("base64url");
 
-  const stopping = listenForSignals();
   const sidecar = await startSidecar(
     {
       type: "start",
@@ -39,8 +38,7 @@ export async function run(options: RunOptions): Promise<number> {
     prefixes?.runtime,
   );
   try {
-    if (stopping.received !== undefined) return signalExitCode(stopping.received);
-    const app = await startApp({
+    const starting = startApp({
       command,
       args,
       prefix: prefixes?.app,
@@ -53,35 +51,44 @@ export async function run(options: RunOptions): Promise<number> {
         MECHA_API_TOKEN: token,
       },
     });
-    sidecar.watch(app.processId);
-    return await supervise(app, sidecar, stopping);
+    return await supervise(starting, sidecar);
   } finally {
     // The app is gone: now the runtime may go.
     await sidecar.stop();
-    stopping.close();
   }
 }
 
 /** Waits for the app, passes signals on to it, and stops it when the runtime is lost. */
-async function supervise(app: App, sidecar: SidecarProcess, stopping: SignalListener): Promise<number> {
+async function supervise(starting: Promise<App>, sidecar: SidecarProcess): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
-  const stopApp = (signal: NodeJS.Signals) => {
-    app.signal(signal);
-    timer ??= setTimeout(() => app.signal("SIGKILL"), graceMs);
+  const signalApp = (signal: NodeJS.Signals) => {
+    // An app that did not start is told below.
+    starting.then((app) => app.signal(signal)).catch(() => {});
   };
-  stopping.handle({
+  const stopApp = (signal: NodeJS.Signals) => {
+    signalApp(signal);
+    timer ??= setTimeout(() => signalApp("SIGKILL"), graceMs);
+  };
+  const stopHandling = handleSignals({
     first: stopApp,
     second(signal) {
-      app.signal("SIGKILL");
+      signalApp("SIGKILL");
       sidecar.kill();
-      process.exit(signalExitCode(signal));
+      setImmediate(() => process.exit(signalExitCode(signal)));
     },
   });
-  const lost = sidecar.exited.then((how) => ({ how }));
-  const first = await Promise.race([app.exitCode, lost]);
-  if (typeof first === "object") stopApp("SIGTERM");
-  const exitCode = await app.exitCode;
-  clearTimeout(timer);
-  if (typeof first === "number") return exitCode;
-  throw new CliError(`the runtime was lost (${first.how}), so the app was stopped`);
+  try {
+    const app = await starting;
+    sidecar.watch(app.processId);
+    const lost = sidecar.exited.then((how) => ({ how }));
+    const first = await Promise.race([app.exitCode, lost]);
+    if (typeof first === "number") return first;
+    stopApp("SIGTERM");
+    await app.exitCode;
+    throw new CliError(`the runtime was lost (${first.how}), so the app was stopped`);
+  } finally {
+    clearTimeout(timer);
+    // What is left is the runtime's drain: a signal ends it.
+    stopHandling();
+  }
 }

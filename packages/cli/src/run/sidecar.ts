@@ -6,7 +6,8 @@ import { startRuntime } from "../start-runtime.js";
 import { signalGroup } from "./app.js";
 import type { FromSidecar, StartMessage, ToSidecar } from "./protocol.js";
 
-let runtime: Promise<Runtime> | undefined;
+/** Once it is ready. */
+let runtime: Runtime | undefined;
 let appProcessId: number | undefined;
 
 process.on("message", (message: ToSidecar) => {
@@ -25,8 +26,8 @@ async function start(message: StartMessage): Promise<void> {
   try {
     const { settings, token, portIsChosen } = message;
     const logger = await createLogger(settings.logLevel, message);
-    runtime = startRuntime({ settings, token, anyPort: !portIsChosen, logger });
-    const { endpoint, closed } = await runtime;
+    runtime = await startRuntime({ settings, token, anyPort: !portIsChosen, logger });
+    const { endpoint, closed } = runtime;
     if (endpoint === undefined) throw new Error("the runtime listens nowhere");
     await tell({ type: "ready", endpoint });
     // By `stop`, or by `AdminService.Shutdown`.
@@ -38,10 +39,10 @@ async function start(message: StartMessage): Promise<void> {
   }
 }
 
-/** Drains and ends; a runtime that is just starting stops as soon as it can. */
+/** Drains and ends; a runtime that is not ready yet has nothing to drain. */
 async function stop(): Promise<void> {
   if (runtime === undefined) process.exit(0);
-  await (await runtime).close();
+  await runtime.close();
 }
 
 function tell(message: FromSidecar): Promise<void> {

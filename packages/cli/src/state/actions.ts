@@ -109,13 +109,16 @@ export async function watch(
   await withState(flags, async (state) => {
     const target =
       key === undefined ? { case: "prefix" as const, value: flags.prefix ?? "" } : { case: "key" as const, value: key };
-    for await (const { change, resumeToken } of state.watch({
-      store: flags.store,
-      target,
-      resumeToken: flags.resumeToken,
-    })) {
-      await printChange(change, resumeToken, flags.json ?? false);
-      if (change.case === "synced" && flags.untilSynced) return;
+    // A loop that is left leaves the call open; this ends it.
+    const call = new AbortController();
+    const request = { store: flags.store, target, resumeToken: flags.resumeToken };
+    try {
+      for await (const { change, resumeToken } of state.watch(request, { signal: call.signal })) {
+        await printChange(change, resumeToken, flags.json ?? false);
+        if (change.case === "synced" && flags.untilSynced) break;
+      }
+    } finally {
+      call.abort();
     }
   });
 }

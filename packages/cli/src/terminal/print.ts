@@ -1,6 +1,13 @@
 import { once } from "node:events";
+import { exitCodes } from "../errors.js";
 
-/** Writes to standard output, and waits where the reader is slow. A reader who left (`| head`) ends the program in silence. */
+// A reader who has seen enough (`| head`) ends the program, and is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exitCodes.ok);
+  throw error;
+});
+
+/** Writes to standard output, and waits where the reader is slow. */
 export async function print(text: string | Uint8Array): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, "drain");
 }

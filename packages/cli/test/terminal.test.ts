@@ -1,0 +1,65 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { locate, missing } from "@mecha/test-servers";
+import { describe, expect, it } from "vitest";
+import { temporaryFolder, until } from "./cli.js";
+
+const program = join(import.meta.dirname, "../dist/mecha.js");
+
+/** Runs `mecha` on a terminal: script(1) makes one. */
+function onTerminal(args: string[], cwd: string) {
+  const quoted = [process.execPath, program, ...args].map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(" ");
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: "xterm" };
+  const child = spawn(locate("script"), ["-qec", `exec ${quoted}`, "/dev/null"], {
+    cwd,
+    env,
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const terminal = {
+    output: "",
+    type: (keys: string) => child.stdin.write(keys),
+    exitCode: new Promise<number | null>((resolve) => child.on("close", resolve)),
+    [Symbol.dispose]: () => child.kill("SIGKILL"),
+  };
+  child.stdout.on("data", (chunk: Buffer) => {
+    terminal.output += chunk.toString();
+  });
+  return terminal;
+}
+
+/** What a person reads: without colours. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what colours are made of.
+const plain = (text: string) => text.replaceAll(/\u001b\[\d+m/g, "").replaceAll("\r", "");
+
+describe.skipIf(missing("script"))("mecha run on a terminal", () => {
+  it("interleaves both outputs with coloured prefixes, and logs for people", async () => {
+    await using folder = await temporaryFolder();
+    const script = "console.log('from the app'); console.error('from its stderr'); process.exit(5)";
+    const args = ["run", "--app-id", "shop", "--port", "0", "--", process.execPath, "--eval", script];
+    using terminal = onTerminal(args, folder.path);
+    expect(await terminal.exitCode).toBe(5);
+    expect(terminal.output).toContain("\u001b[36mshop ");
+    const lines = plain(terminal.output);
+    expect(lines).toMatch(/^mecha │ \[[\d:.]+\] INFO: ready$/m);
+    expect(lines).toMatch(/^shop {2}│ from the app$/m);
+    expect(lines).toMatch(/^shop {2}│ from its stderr$/m);
+  });
+
+  it("tells the app once of a Ctrl-C, and lets it finish", async () => {
+    await using folder = await temporaryFolder();
+    const script = `
+      let count = 0;
+      process.on("SIGINT", () => {
+        count++;
+        setTimeout(() => { console.log("asked", count); process.exit(0); }, 300);
+      });
+      setInterval(() => {}, 1000);
+      console.log("up");`;
+    const args = ["run", "--app-id", "shop", "--port", "0", "--", process.execPath, "--eval", script];
+    using terminal = onTerminal(args, folder.path);
+    await until(() => plain(terminal.output).includes("│ up"));
+    terminal.type("\u0003");
+    expect(await terminal.exitCode).toBe(0);
+    expect(plain(terminal.output)).toMatch(/^(\^C)?shop {2}│ asked 1$/m);
+  });
+});
