@@ -1,8 +1,8 @@
 import { type Component, type StateStore, systemClock } from "@mecha/component";
 import { createManualClock, type StateHarness, stateConformance } from "@mecha/component/conformance";
 import { describe, expect, test } from "vitest";
-import { type Mutant, mutants } from "./mutants.js";
 import { clientOf, componentOf, expireResumeTokens, openStore } from "./stores.js";
+import { type Mutant, mutants } from "./wrong/index.js";
 
 // Who watches the suite: every kind of harness passes it, and every kind of wrong store is caught.
 
