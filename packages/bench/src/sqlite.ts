@@ -23,7 +23,9 @@ import { sqlite } from "@mecha/component-sqlite";
 const rounds = 5;
 const roundMs = 1_000;
 const keys = 1_000;
-const value = new Uint8Array(256).fill(118);
+/** Different from one write of a key to the next: SQLite does not write what is there already. */
+const values = Array.from({ length: 16 }, (_, index) => new Uint8Array(256).fill(index));
+const contentOf = (index: number) => values[index % values.length] ?? new Uint8Array(256);
 const keyspace = "default/bench";
 const keyOf = (index: number) => `order-${index % keys}`;
 
@@ -70,8 +72,8 @@ async function benchOne(folder: string): Promise<Row[]> {
   const plain = openPlain(join(folder, "plain.db"));
   const subjects: Subject[] = [
     { name: "set, node:sqlite on the main thread", callers: 1, run: plain.set },
-    { name: "set", callers: 1, run: (index) => set(state, keyOf(index)) },
-    { name: "set", callers: 64, run: (index) => set(state, keyOf(index)) },
+    { name: "set", callers: 1, run: (index) => set(state, index) },
+    { name: "set", callers: 64, run: (index) => set(state, index) },
     { name: "get, node:sqlite on the main thread", callers: 1, run: plain.get },
     { name: "get", callers: 1, run: (index) => state.get({ keyspace, key: keyOf(index) }) },
   ];
@@ -127,14 +129,14 @@ async function writeBeside(folder: string): Promise<void> {
 const besideSubject = (state: StateStore): Subject => ({
   name: "set",
   callers: 32,
-  run: (index) => set(state, keyOf(index)),
+  run: (index) => set(state, index),
 });
 
-function set(state: StateStore, key: string): unknown {
+function set(state: StateStore, index: number): unknown {
   const operation = {
     type: "set",
-    key,
-    value,
+    key: keyOf(index),
+    value: contentOf(index),
     contentType: "application/json",
     ttlMs: undefined,
     precondition: undefined,
@@ -157,7 +159,7 @@ function openPlain(path: string) {
   const put = db.prepare("INSERT INTO item VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value");
   const get = db.prepare("SELECT value FROM item WHERE key = ?");
   return {
-    set: (index: number) => put.run(keyOf(index), value),
+    set: (index: number) => put.run(keyOf(index), contentOf(index)),
     get: (index: number) => get.get(keyOf(index)),
     close: () => db.close(),
   };

@@ -2,18 +2,20 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startComponent } from "@mecha/component/conformance";
 import { expect, test } from "vitest";
 import { keys, keyspace, set, stateOf, text } from "../test/operations.ts";
-import { type RemoteComponent, startRemoteComponent } from "../test/remote-component.ts";
+import { type RemoteComponent, startRemoteProcess } from "../test/remote-component.ts";
 import { temporaryFolder } from "../test/temporary-folder.ts";
 import { sqlite } from "./index.js";
 
 test("eight processes that create the file at the same moment all serve it", { timeout: 60_000 }, async () => {
-  for (let round = 0; round < 3; round++) {
+  const remotes = await Promise.all(Array.from({ length: 8 }, () => startRemoteProcess()));
+  for (let round = 0; round < 10; round++) {
     const dataDir = temporaryFolder();
-    const components = await Promise.all(Array.from({ length: 8 }, () => startRemoteComponent(dataDir)));
+    const components = await Promise.all(remotes.map((remote) => remote.open(dataDir)));
     await Promise.all(components.map(({ state }, index) => set(state, [`key-${index}`, "v"])));
     for (const { state } of components) expect(await keys(state)).toHaveLength(8);
     await Promise.all(components.map((component) => component.close()));
   }
+  await Promise.all(remotes.map((remote) => remote.stop()));
 });
 
 /** Writes with several callers until it fails; what was acknowledged. Every transaction writes two keys alike, and one of its own. */
@@ -44,8 +46,8 @@ test("SIGKILL at random moments loses nothing acknowledged and leaves no half tr
   for (let round = 0; round < 20; round++) {
     // Every other time a second process survives, and must not be held up by what the killed one left.
     const survivor = round % 2 === 0 ? undefined : await startComponent(sqlite, {}, { dataDir });
-    const remote = await startRemoteComponent(dataDir);
-    const writing = writeUntilKilled(remote, round);
+    const remote = await startRemoteProcess();
+    const writing = writeUntilKilled(await remote.open(dataDir), round);
     await delay(20 + Math.random() * 150);
     await remote.kill();
     const { last, own } = await writing;
@@ -69,7 +71,8 @@ test("SIGKILL at random moments loses nothing acknowledged and leaves no half tr
 
 test("two processes that write at once both come to it", { timeout: 30_000 }, async () => {
   const dataDir = temporaryFolder();
-  const [here, there] = [await startComponent(sqlite, {}, { dataDir }), await startRemoteComponent(dataDir)];
+  const remote = await startRemoteProcess();
+  const [here, there] = [await startComponent(sqlite, {}, { dataDir }), await remote.open(dataDir)];
   const end = performance.now() + 1_500;
   const write = async (state: RemoteComponent["state"], name: string) => {
     let count = 0;
@@ -82,11 +85,13 @@ test("two processes that write at once both come to it", { timeout: 30_000 }, as
   const counts = await Promise.all([write(stateOf(here), "here"), write(there.state, "there")]);
   expect(Math.min(...counts)).toBeGreaterThan(Math.max(...counts) / 20);
   await Promise.all([here.close(), there.close()]);
+  await remote.stop();
 });
 
 test("a watch hears of another process's write within 20 ms", { timeout: 30_000 }, async () => {
   const dataDir = temporaryFolder();
-  const [here, there] = [await startComponent(sqlite, {}, { dataDir }), await startRemoteComponent(dataDir)];
+  const remote = await startRemoteProcess();
+  const [here, there] = [await startComponent(sqlite, {}, { dataDir }), await remote.open(dataDir)];
   const seen = new Map<string, number>();
   const { signal, abort } = controller();
   const watching = (async () => {
@@ -109,6 +114,7 @@ test("a watch hears of another process's write within 20 ms", { timeout: 30_000 
   abort();
   await watching;
   await Promise.all([here.close(), there.close()]);
+  await remote.stop();
 });
 
 function controller() {

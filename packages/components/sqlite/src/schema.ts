@@ -39,7 +39,7 @@ export const layouts: readonly string[] = [
     value BLOB NOT NULL
   ) STRICT;
   CREATE UNIQUE INDEX state_item_by_key ON state_item (keyspace, key);
-  CREATE UNIQUE INDEX state_item_by_revision ON state_item (revision);
+  CREATE INDEX state_item_by_revision ON state_item (revision);
   CREATE INDEX state_item_by_expiry ON state_item (expire_time) WHERE expire_time IS NOT NULL;
 
   CREATE TABLE state_deletion (

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createManualClock, type StateHarness, startComponent, stateConformance } from "@mecha/component/conformance";
-import { describe, expect, test, vi } from "vitest";
-import { startRemoteComponent } from "../test/remote-component.ts";
+import { afterAll, describe, expect, test, vi } from "vitest";
+import { startRemoteProcess } from "../test/remote-component.ts";
 import { temporaryFolder } from "../test/temporary-folder.ts";
 import { sqlite } from "./index.js";
 import { deletionLimits } from "./state-jobs.js";
@@ -34,11 +34,12 @@ conformance("conformance, several components in one process", {
 });
 
 const sharedDir = temporaryFolder();
+const remote = await startRemoteProcess();
+afterAll(() => remote.stop());
 let opened = 0;
 conformance("conformance, every second component in another process", {
   ...promises,
-  open: () =>
-    ++opened % 2 === 0 ? startRemoteComponent(sharedDir) : startComponent(sqlite, {}, { dataDir: sharedDir }),
+  open: () => (++opened % 2 === 0 ? remote.open(sharedDir) : startComponent(sqlite, {}, { dataDir: sharedDir })),
 });
 
 test("synchronous: normal promises no more than it keeps", async () => {

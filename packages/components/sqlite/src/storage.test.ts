@@ -6,7 +6,7 @@ import { ComponentError } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { expect, test } from "vitest";
 import { keys, set, stateOf, text } from "../test/operations.ts";
-import { startRemoteComponent } from "../test/remote-component.ts";
+import { startRemoteProcess } from "../test/remote-component.ts";
 import { temporaryFolder } from "../test/temporary-folder.ts";
 import { sqlite } from "./index.js";
 
@@ -113,7 +113,9 @@ test("a place where nothing can be written is refused with words", async () => {
   chmodSync(readOnly, 0o555);
   // Nothing is forbidden to root, so the process becomes nobody.
   const user = process.getuid?.() === 0 ? { user: 65534 } : {};
-  const error = await failure(startRemoteComponent(readOnly, user));
+  const remote = await startRemoteProcess(user);
+  const error = await failure(remote.open(readOnly));
+  await remote.stop();
   expect(error.reason).toBe("COMPONENT_UNAVAILABLE");
   expect(error.message).toMatch(/this user may not write there; .*--data-dir/);
 });
@@ -160,7 +162,7 @@ const smallDisk = (folder: string) => [
   process.getuid?.() === 0 ? "-m" : "-rm",
   "sh",
   "-c",
-  `mount -t tmpfs -o size=6m tmpfs ${folder} && head -c 2097152 /dev/zero > ${folder}/ballast && exec "$@"`,
+  `mount -t tmpfs -o size=12m tmpfs ${folder} && head -c 8388608 /dev/zero > ${folder}/ballast && exec "$@"`,
   "sh",
 ];
 
@@ -172,7 +174,8 @@ function canMount(): boolean {
 
 test.skipIf(!canMount())("a full disk refuses what does not fit, keeps everything else, and recovers", async () => {
   const dataDir = temporaryFolder();
-  const component = await startRemoteComponent(dataDir, { within: smallDisk(dataDir) });
+  const remote = await startRemoteProcess({ within: smallDisk(dataDir) });
+  const component = await remote.open(dataDir);
   const { state } = component;
   const half = new Uint8Array(512 * 1024);
   const written: string[] = [];
@@ -198,9 +201,10 @@ test.skipIf(!canMount())("a full disk refuses what does not fit, keeps everythin
   ]);
   expect(together.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect(await keys(state, "small")).toEqual(["small-1", "small-2"]);
-  // The disk exists for that process only.
-  rmSync(`/proc/${component.pid}/root${dataDir}/ballast`);
+  // Room for the log and for what is copied out of it. The disk exists for that process only.
+  rmSync(`/proc/${remote.pid}/root${dataDir}/ballast`);
   await set(state, ["large-again", half]);
   expect(await keys(state, "large-again")).toEqual(["large-again"]);
   await component.close();
+  await remote.stop();
 });

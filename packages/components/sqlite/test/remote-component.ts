@@ -7,58 +7,74 @@ import type { Abort, Answer, Question } from "./remote-protocol.ts";
 type WithoutId<T> = T extends { id: number } ? Omit<T, "id"> : never;
 
 export interface RemoteOptions {
-  readonly config?: object;
   /** A command that starts the command it is given: `["nice"]`. */
   readonly within?: readonly string[];
   /** The user id that the process takes on. */
   readonly user?: number;
 }
 
-/** A component of another process, and that process. */
+/** A component of another process, as if it were one of this. */
 export interface RemoteComponent extends Component {
   readonly state: StateStore;
+}
+
+/** Another process, in which components can be opened. */
+export interface RemoteProcess {
   readonly pid: number | undefined;
+  open(dataDir: string, config?: object): Promise<RemoteComponent>;
+  stop(): Promise<void>;
   /** Ends the process at once. What was asked and not answered fails with OUTCOME_UNKNOWN. */
   kill(): Promise<void>;
 }
 
-/** Starts the component in another process and gives it out as if it were in this one. */
-export async function startRemoteComponent(dataDir: string, options: RemoteOptions = {}): Promise<RemoteComponent> {
-  const { config = {}, within = [], user = "" } = options;
+export async function startRemoteProcess({ within = [], user }: RemoteOptions = {}): Promise<RemoteProcess> {
   const path = fileURLToPath(new URL("./remote-process.ts", import.meta.url));
-  const [command, ...args] = [...within, process.execPath, path, dataDir, JSON.stringify(config), String(user)];
+  const program = [process.execPath, path, ...(user === undefined ? [] : [String(user)])];
+  const [command = "", ...args] = [...within, ...program];
   const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
-  const remote = new Remote(child);
-  await remote.started;
+  const conversation = new Conversation(child);
+  await conversation.started;
   return {
-    blocks: { state: remote.store },
-    state: remote.store,
     pid: child.pid,
-    health: () => remote.ask({ type: "health" }).then(() => {}),
-    close: () => remote.ask({ type: "close" }).then(() => remote.stop()),
-    kill: () => remote.kill(),
+    async open(dataDir, config = {}) {
+      const component = Number(await conversation.ask({ type: "open", dataDir, config }));
+      const state = remoteStore(conversation, component);
+      return {
+        blocks: { state },
+        state,
+        health: () => conversation.ask({ type: "health", component }).then(() => {}),
+        close: () => conversation.ask({ type: "close", component }).then(() => {}),
+      };
+    },
+    stop: () => conversation.end(() => child.disconnect()),
+    kill: () => conversation.end(() => child.kill("SIGKILL")),
   };
 }
 
-const killed = { reason: "OUTCOME_UNKNOWN", message: "the process has ended", metadata: {} };
+const ended = { reason: "OUTCOME_UNKNOWN", message: "the process has ended", metadata: {} };
 
-class Remote {
+/** Questions to a process, and its answers. */
+class Conversation {
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   readonly #exited: Promise<unknown>;
-  /** Resolves when the component serves. */
+  /** Resolves when the process listens. */
   readonly started: Promise<unknown>;
   #ids = 0;
-  #stopped: boolean = false;
+  #isOver: boolean = false;
 
   constructor(readonly child: ChildProcess) {
     this.started = this.#answerTo(0).then(unwrap);
     this.#exited = once(child, "exit").then(() => {
-      for (const [id, resolve] of this.#waiting) resolve({ id, error: killed });
+      for (const [id, resolve] of this.#waiting) resolve({ id, error: ended });
     });
     child.on("message", (answer: Answer) => {
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);
     });
+  }
+
+  nextId(): number {
+    return ++this.#ids;
   }
 
   #answerTo(id: number): Promise<Answer> {
@@ -68,10 +84,10 @@ class Remote {
   }
 
   async ask(question: WithoutId<Question>, signal?: AbortSignal): Promise<unknown> {
-    if (this.#stopped) throw new ComponentError("COMPONENT_UNAVAILABLE", "the process has stopped");
+    if (this.#isOver) throw new ComponentError("OUTCOME_UNKNOWN", ended.message);
     signal?.throwIfAborted();
-    const id = ++this.#ids;
-    const abort = () => this.child.send({ type: "abort", call: id } satisfies Abort);
+    const id = this.nextId();
+    const abort = () => this.tell({ type: "abort", call: id });
     signal?.addEventListener("abort", abort);
     const answered = this.#answerTo(id);
     this.child.send({ ...question, id });
@@ -80,48 +96,46 @@ class Remote {
     return unwrap(answer, signal);
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.child.disconnect();
+  tell(message: Abort): void {
+    this.child.send(message);
+  }
+
+  async end(end: () => void): Promise<void> {
+    this.#isOver = true;
+    end();
     await this.#exited;
   }
+}
 
-  async kill(): Promise<void> {
-    this.#stopped = true;
-    this.child.kill("SIGKILL");
-    await this.#exited;
-  }
-
-  get store(): StateStore {
-    const call = (method: "get" | "getMany" | "write" | "list") =>
-      (({ signal, ...call }: { signal?: AbortSignal }) => this.ask({ type: "call", method, call }, signal)) as never;
-    return {
-      features: ["TRANSACT", "WATCH", "TTL"],
-      durability: "HOST",
-      get: call("get"),
-      getMany: call("getMany"),
-      write: call("write"),
-      list: call("list"),
-      watch: ({ signal, ...call }) => this.#watch(signal, call),
-    };
-  }
-
-  async *#watch(signal: AbortSignal, call: object): AsyncGenerator<never> {
-    const watch = ++this.#ids;
-    const abort = () => this.child.send({ type: "abort", call: watch } satisfies Abort);
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) return;
-    try {
-      for (;;) {
-        const { value, done } = (await this.ask({ type: "next", watch, call })) as IteratorResult<never>;
-        if (done === true) return;
-        yield value;
+function remoteStore(conversation: Conversation, component: number): StateStore {
+  const call = (method: "get" | "getMany" | "write" | "list") =>
+    (({ signal, ...call }: { signal?: AbortSignal }) =>
+      conversation.ask({ type: "call", component, method, call }, signal)) as never;
+  return {
+    features: ["TRANSACT", "WATCH", "TTL"],
+    durability: "HOST",
+    get: call("get"),
+    getMany: call("getMany"),
+    write: call("write"),
+    list: call("list"),
+    async *watch({ signal, ...call }) {
+      if (signal.aborted) return;
+      const watch = conversation.nextId();
+      const abort = () => conversation.tell({ type: "abort", call: watch });
+      signal.addEventListener("abort", abort);
+      try {
+        for (;;) {
+          const next = await conversation.ask({ type: "next", component, watch, call });
+          const { value, done } = next as IteratorResult<never>;
+          if (done === true) return;
+          yield value;
+        }
+      } finally {
+        signal.removeEventListener("abort", abort);
+        await conversation.ask({ type: "return", watch });
       }
-    } finally {
-      signal.removeEventListener("abort", abort);
-      if (!this.#stopped) await this.ask({ type: "return", watch });
-    }
-  }
+    },
+  };
 }
 
 function unwrap(answer: Answer, signal?: AbortSignal): unknown {

@@ -1,28 +1,24 @@
-// A component in a process of its own, for `remote-component.ts`. Arguments: the data directory, the configuration, and the user id to
-// take on once everything is loaded.
-import { ComponentError, type StateStore } from "@mecha/component";
+// A process that opens components and does with them what `remote-component.ts` asks. Argument: the user id to take on once everything is
+// loaded, if any.
+import { type Component, ComponentError, type StateStore } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { sqlite } from "@mecha/component-sqlite";
 import type { Abort, Answer, Question } from "./remote-protocol.ts";
 
-const [dataDir = "", config = "{}", user = ""] = process.argv.slice(2);
+const [user = ""] = process.argv.slice(2);
 if (user !== "") process.setuid?.(Number(user));
 
-const send = (message: Answer) => process.send?.(message);
-
-function errorFrom(error: unknown) {
-  const reason = error instanceof ComponentError ? error.reason : undefined;
-  const metadata = error instanceof ComponentError ? error.metadata : {};
-  return { reason, message: error instanceof Error ? error.message : String(error), metadata };
-}
-
-const component = await startComponent(sqlite, JSON.parse(config), { dataDir }).catch((error: unknown) => {
-  send({ id: 0, error: errorFrom(error) });
-  process.exit(1);
-});
-const store = component.blocks.state as StateStore;
+const components = new Map<number, Component>();
 const callers = new Map<number, AbortController>();
 const watches = new Map<number, AsyncIterator<unknown>>();
+
+function componentOf(id: number): Component {
+  const component = components.get(id);
+  if (component === undefined) throw new Error(`component ${id} was never opened`);
+  return component;
+}
+
+const storeOf = (id: number) => componentOf(id).blocks.state as StateStore;
 
 function callerOf(id: number): AbortController {
   const caller = callers.get(id) ?? new AbortController();
@@ -32,8 +28,18 @@ function callerOf(id: number): AbortController {
 
 async function answer(question: Question): Promise<unknown> {
   switch (question.type) {
+    case "open": {
+      const { id, config, dataDir } = question;
+      components.set(id, await startComponent(sqlite, config, { dataDir }));
+      return id;
+    }
+    case "health":
+      return componentOf(question.component).health(AbortSignal.timeout(1_000));
+    case "close":
+      return componentOf(question.component).close();
     case "call": {
       const { signal } = callerOf(question.id);
+      const store = storeOf(question.component);
       try {
         return await store[question.method]({ ...question.call, signal } as never);
       } finally {
@@ -42,31 +48,35 @@ async function answer(question: Question): Promise<unknown> {
     }
     case "next": {
       const { signal } = callerOf(question.watch);
-      const watch =
-        watches.get(question.watch) ?? store.watch({ ...question.call, signal } as never)[Symbol.asyncIterator]();
+      const known = watches.get(question.watch);
+      const call = { ...question.call, signal } as never;
+      const watch = known ?? storeOf(question.component).watch(call)[Symbol.asyncIterator]();
       watches.set(question.watch, watch);
       return watch.next();
     }
-    case "return":
-      return watches.get(question.watch)?.return?.();
-    case "health":
-      return component.health(AbortSignal.timeout(1_000));
-    case "close":
-      return component.close();
+    case "return": {
+      const watch = watches.get(question.watch);
+      watches.delete(question.watch);
+      callers.delete(question.watch);
+      return watch?.return?.();
+    }
   }
 }
+
+function answerFrom(id: number, error: unknown): Answer {
+  if (error instanceof DOMException && error.name === "AbortError") return { id, aborted: true };
+  const { reason, metadata } = error instanceof ComponentError ? error : { reason: undefined, metadata: {} };
+  return { id, error: { reason, message: error instanceof Error ? error.message : String(error), metadata } };
+}
+
+const send = (message: Answer) => process.send?.(message);
 
 process.on("message", (message: Question | Abort) => {
   if (message.type === "abort") return callers.get(message.call)?.abort();
   const { id } = message;
-  const caller = callers.get(id);
   answer(message).then(
     (value) => send({ id, value }),
-    (error: unknown) => {
-      if (caller !== undefined && error === caller.signal.reason) return send({ id, aborted: true });
-      if (error instanceof DOMException && error.name === "AbortError") return send({ id, aborted: true });
-      return send({ id, error: errorFrom(error) });
-    },
+    (error: unknown) => send(answerFrom(id, error)),
   );
 });
 process.on("disconnect", () => process.exit());

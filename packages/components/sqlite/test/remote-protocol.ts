@@ -1,15 +1,16 @@
-/** What a test asks of a component in another process. Every question has one answer. */
-export type Question =
+/** What a test asks of another process. Every question has one answer. */
+export type Question = { readonly id: number } & (
+  | { readonly type: "open"; readonly dataDir: string; readonly config: object }
+  | { readonly type: "health" | "close"; readonly component: number }
   | {
-      readonly id: number;
       readonly type: "call";
+      readonly component: number;
       readonly method: "get" | "getMany" | "write" | "list";
       readonly call: object;
     }
-  | { readonly id: number; readonly type: "next"; readonly watch: number; readonly call: object }
-  | { readonly id: number; readonly type: "return"; readonly watch: number }
-  | { readonly id: number; readonly type: "health" }
-  | { readonly id: number; readonly type: "close" };
+  | { readonly type: "next"; readonly component: number; readonly watch: number; readonly call: object }
+  | { readonly type: "return"; readonly watch: number }
+);
 
 /** The caller of a question, or of a watch, is gone. It has no answer. */
 export interface Abort {
