@@ -1,13 +1,13 @@
-import { create } from "@bufbuild/protobuf";
-import { type Duration, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /** A time in ms since the epoch as a message. */
 export function toTimestamp(ms: number): Timestamp {
-  const timestamp = create(TimestampSchema);
   const seconds = Math.floor(ms / 1000);
-  timestamp.seconds = BigInt(seconds);
-  timestamp.nanos = (ms - seconds * 1000) * 1_000_000;
-  return timestamp;
+  return {
+    $typeName: "google.protobuf.Timestamp",
+    seconds: BigInt(seconds),
+    nanos: (ms - seconds * 1000) * 1_000_000,
+  };
 }
 
 /** A duration in whole ms, rounded up, so that nothing ends early; undefined if it is malformed. */

@@ -4,19 +4,25 @@ import {
   type DeleteResponse,
   GetManyResponseSchema,
   type GetResponse,
-  GetResponseSchema,
   ListResponseSchema,
   type SetResponse,
   type StateService,
   TransactResponseSchema,
   type WatchRequest,
 } from "@mecha/api/state";
-import type { Awaitable, StateItem, StateOperation, StateRequestId, StateResult } from "@mecha/component";
+import type { Awaitable, StateOperation, StateRequestId, StateResult } from "@mecha/component";
 import { stateLimits } from "@mecha/component";
 import type { Binding, ComponentRegistry } from "../../components/registry.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkPageSize, requireFeature, Violations } from "../validation.js";
-import { toDeleteResponse, toItem, toOperationResult, toSetResponse, toWatchResponse } from "./convert.js";
+import {
+  toDeleteResponse,
+  toGetResponse,
+  toItem,
+  toOperationResult,
+  toSetResponse,
+  toWatchResponse,
+} from "./convert.js";
 import { toRequestId } from "./fingerprint.js";
 import {
   checkKey,
@@ -150,12 +156,6 @@ function write(
   }
   const results = serve.write({ keyspace, operations, requestId, signal: context.signal });
   return results instanceof Promise ? live.track(results) : results;
-}
-
-function toGetResponse(found: StateItem | undefined): GetResponse {
-  const response = create(GetResponseSchema);
-  if (found !== undefined) response.item = toItem(found);
-  return response;
 }
 
 function firstSet([result]: readonly StateResult[]): SetResponse {
