@@ -1,4 +1,7 @@
-import { missing, startPostgres, type TestServer } from "@mecha/test-servers";
+import { execFileSync } from "node:child_process";
+import { dirname, join } from "node:path";
+import type { StateStore } from "@mecha/component";
+import { find, missing, startPostgres, type TestServer } from "@mecha/test-servers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually, failure, keyspace, open, openClient, set, textOf } from "../test/support.js";
 import { currentVersion, type Migration, migrate, migrations } from "./schema.js";
@@ -73,9 +76,11 @@ describe.skipIf(missing("postgres"))("the schema", () => {
     expect(running.message).toContain(words);
   });
 
-  test("that was restored into another server goes on: watches see changes, and older resume tokens are refused", async () => {
+  describe("that was restored", () => {
     const target = { prefix: "" };
-    const firstToken = async (store: Awaited<ReturnType<typeof open>>["store"]) => {
+
+    /** The token of a watch that was told of everything. */
+    const currentToken = async (store: StateStore) => {
       const { signal } = new AbortController();
       for await (const batch of store.watch({ keyspace, target, resumeToken: undefined, signal })) {
         const synced = batch.find(({ type }) => type === "synced");
@@ -83,35 +88,60 @@ describe.skipIf(missing("postgres"))("the schema", () => {
       }
       throw new Error("the watch ended");
     };
-    let resumeToken: string;
-    {
-      await using opened = await open(server, { schema: "restored" });
-      await set(opened.store, "key", "v");
-      resumeToken = await firstToken(opened.store);
-    }
-    await using client = await openClient(server);
-    // What a dump of a server with more transactions behind it brings along.
-    await client.query("UPDATE restored.state_log SET server = 'another one'");
-    await client.query("UPDATE restored.state SET xid = '1000000000'");
 
-    await using opened = await open(server, { schema: "restored" });
-    const { signal } = new AbortController();
-    const resumed = opened.store.watch({ keyspace, target, resumeToken, signal })[Symbol.asyncIterator]();
-    expect((await failure(resumed.next())).reason).toBe("RESUME_EXPIRED");
+    const resume = (store: StateStore, resumeToken: string) => {
+      const { signal } = new AbortController();
+      return store.watch({ keyspace, target, resumeToken, signal })[Symbol.asyncIterator]().next();
+    };
 
-    const seen: (string | undefined)[] = [];
-    const ending = new AbortController();
-    const watching = (async () => {
-      const call = { keyspace, target, resumeToken: undefined, signal: ending.signal };
-      for await (const batch of opened.store.watch(call)) {
-        for (const change of batch) if (change.type === "item") seen.push(textOf(change.item));
+    test("from a dump refuses resume tokens of the history that is gone", async () => {
+      const program = find("postgres") ?? "";
+      const tool = (name: string) => join(dirname(program), name);
+      const before = await open(server, { schema: "dumped" });
+      await set(before.store, "key", "old");
+      const dump = execFileSync(tool("pg_dump"), ["--schema=dumped", server.url]);
+      await set(before.store, "key", "new");
+      const resumeToken = await currentToken(before.store);
+      await before[Symbol.asyncDispose]();
+      {
+        await using client = await openClient(server);
+        await client.query("DROP SCHEMA dumped CASCADE");
       }
-    })();
-    await eventually("what was restored is reported", () => seen.includes("v"));
-    await set(opened.store, "key", "w");
-    await eventually("what changes is reported", () => seen.includes("w"));
-    expect(seen).toEqual(["v", "w"]);
-    ending.abort();
-    await watching;
+      execFileSync(tool("psql"), ["--quiet", "--set=ON_ERROR_STOP=1", server.url], {
+        input: dump,
+        stdio: ["pipe", "ignore", "inherit"],
+      });
+      await using after = await open(server, { schema: "dumped" });
+      expect(textOf(await after.store.get({ keyspace, key: "key" }))).toBe("old");
+      expect((await failure(resume(after.store, resumeToken))).reason).toBe("RESUME_EXPIRED");
+    });
+
+    test("into a server with fewer transactions behind it reports changes, and refuses older resume tokens", async () => {
+      const before = await open(server, { schema: "moved" });
+      await set(before.store, "key", "v");
+      const resumeToken = await currentToken(before.store);
+      await before[Symbol.asyncDispose]();
+      await using client = await openClient(server);
+      // As a dump of a server with more transactions behind it would look.
+      await client.query("UPDATE moved.state_log SET origin = 'another one'");
+      await client.query("UPDATE moved.state SET xid = '1000000000'");
+
+      await using opened = await open(server, { schema: "moved" });
+      expect((await failure(resume(opened.store, resumeToken))).reason).toBe("RESUME_EXPIRED");
+      const seen: (string | undefined)[] = [];
+      const ending = new AbortController();
+      const watching = (async () => {
+        const call = { keyspace, target, resumeToken: undefined, signal: ending.signal };
+        for await (const batch of opened.store.watch(call)) {
+          for (const change of batch) if (change.type === "item") seen.push(textOf(change.item));
+        }
+      })();
+      await eventually("what was restored is reported", () => seen.includes("v"));
+      await set(opened.store, "key", "w");
+      await eventually("what changes is reported", () => seen.includes("w"));
+      expect(seen).toEqual(["v", "w"]);
+      ending.abort();
+      await watching;
+    });
   });
 });

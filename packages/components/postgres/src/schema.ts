@@ -11,7 +11,7 @@ export interface Migration {
 /** Every step, of all blocks, in the order in which they came to be: its place, from 1, is the schema's version. */
 export const migrations: readonly Migration[] = [state.tables];
 
-/** Run at every start, after the migrations: what must be put right when the data came from another server. */
+/** Run at every start, after the migrations: what must be put right when the data was restored. */
 const adoptions = [state.adopt];
 
 /** The schema's version that this code needs. */

@@ -36,7 +36,7 @@ export interface Batch {
 
 /** Reads the state table as a log of what changed. */
 export interface ChangeLog {
-  /** Which server's transactions positions count by. */
+  /** What positions count by: transactions of this server, since the data was last restored. */
   epoch(signal?: AbortSignal): Promise<string>;
   /** What is there now behind the key `after`; the next batch goes on from the position, whose base is that of the first. */
   scan(range: Range, position: Position | undefined, signal: AbortSignal): Promise<Batch>;

@@ -24,7 +24,7 @@ export const xmaxOf = ({ text }: Snapshot): string => text.split(":", 2)[1] ?? "
 /** The transactions before xmax that a snapshot does not see, as PostgreSQL's array of them. */
 export const unseenBy = ({ text }: Snapshot): string => `{${text.slice(text.lastIndexOf(":") + 1)}}`;
 
-/** A position as the text of a resume token. `epoch` says which server's transactions it counts by. */
+/** A position as the text of a resume token. `epoch` says by which server's transactions it counts. */
 export function encodePosition(epoch: string, { base, scannedTo, within }: Position): string {
   const parts: (string | number)[] = [epoch, base.text, base.at];
   if (scannedTo !== undefined) parts.push("scan", scannedTo);

@@ -40,10 +40,10 @@ export const tables: Migration = {
     CREATE TABLE ${schema}.state_log (
       singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
       epoch uuid NOT NULL,
-      server text NOT NULL,
+      origin text NOT NULL,
       forgotten timestamptz
     );
-    COMMENT ON COLUMN ${schema}.state_log.epoch IS 'part of every resume token: another one means that transaction ids started anew';
+    COMMENT ON COLUMN ${schema}.state_log.epoch IS 'part of every resume token: another one means that the data was restored';
     COMMENT ON COLUMN ${schema}.state_log.forgotten IS 'a snapshot taken before may lack deletions that are forgotten now';
 
     DO $$ BEGIN
@@ -55,19 +55,20 @@ export const tables: Migration = {
     ${writeFunction(schema)}`,
 };
 
+/** What tells a table from its restored copy: the server, its history since it was last set back, and the table itself. */
+const identity = (schema: string) => `(
+  SELECT concat_ws('/', s.system_identifier, c.timeline_id, '${schema}.state_log'::regclass::oid)
+    FROM pg_control_system() s, pg_control_checkpoint() c)`;
+
 /**
- * Transaction ids belong to a server. Data that was restored into another one may bear ids from its future: they are set to now, and the
- * resume tokens that speak of them end.
+ * Transaction ids belong to a server and a history. Data that was restored may bear ids from the future, and resume tokens may speak of
+ * transactions that never were: the ids are set to now, and the tokens end.
  */
 export const adopt = (schema: string): string => `
-  INSERT INTO ${schema}.state_log (epoch, server)
-    SELECT gen_random_uuid(), system_identifier::text FROM pg_control_system()
-    ON CONFLICT DO NOTHING;
+  INSERT INTO ${schema}.state_log (epoch, origin) SELECT gen_random_uuid(), ${identity(schema)} ON CONFLICT DO NOTHING;
   UPDATE ${schema}.state SET xid = pg_current_xact_id()
-    WHERE xid > pg_current_xact_id()
-      AND (SELECT server FROM ${schema}.state_log) <> (SELECT system_identifier::text FROM pg_control_system());
-  UPDATE ${schema}.state_log SET epoch = gen_random_uuid(), server = (SELECT system_identifier::text FROM pg_control_system())
-    WHERE server <> (SELECT system_identifier::text FROM pg_control_system());`;
+    WHERE xid > pg_current_xact_id() AND (SELECT origin FROM ${schema}.state_log) <> ${identity(schema)};
+  UPDATE ${schema}.state_log SET epoch = gen_random_uuid(), origin = ${identity(schema)} WHERE origin <> ${identity(schema)};`;
 
 /** The first key of the advisory locks that writers take; the second is the bucket of a key. */
 export const lockClass = (schema: string): string => `hashtext('mecha/state/${schema}')`;
