@@ -12,7 +12,7 @@ import { ErrorInfoSchema } from "@mecha/api/rpc";
 export function connectionTrouble(error: unknown): "before" | "during" | undefined {
   const causes = causesOf(error);
   const system = causes.find(isSystemError);
-  if (system !== undefined) return system.syscall === "connect" || neverSent.has(system.code) ? "before" : "during";
+  if (system !== undefined) return system.syscall === "connect" || neverSent.test(system.code) ? "before" : "during";
   // What `fetch` throws for anything that happens to its connection; a browser does not tell what.
   if (causes.some((cause) => cause instanceof TypeError)) return "during";
   // A proxy that has no runtime behind it, or a connection that refused the stream.
@@ -36,13 +36,13 @@ const cutStreamCodes: ReadonlySet<Code> = new Set([
   Code.Unknown,
 ]);
 
-/** System errors of a request that never left: no name, no listener. */
-const neverSent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"]);
+/** System errors of a request that never left: no name, no listener, no trust. */
+const neverSent = /^(ECONNREFUSED|ENOTFOUND|EAI_[A-Z]+|ERR_TLS_[A-Z_]+|.*(CERT|SIGNATURE).*)$/;
 
 /** An error of Node's network modules: `code` is `ECONNRESET`, `ERR_HTTP2_…`, `ERR_STREAM_…` and the like. */
 function isSystemError(error: Error): error is Error & { code: string; syscall?: unknown } {
-  const pattern = /^(E[A-Z]+|EAI_[A-Z]+|ERR_(HTTP2|STREAM|SOCKET)_[A-Z_0-9]+)$/;
-  return "code" in error && typeof error.code === "string" && pattern.test(error.code);
+  if (!("code" in error && typeof error.code === "string")) return false;
+  return /^(E[A-Z]+|ERR_(HTTP2|STREAM|SOCKET)_[A-Z_0-9]+)$/.test(error.code) || neverSent.test(error.code);
 }
 
 /** What caused an error, and what caused that; ends with a cause that causes itself. */

@@ -123,9 +123,11 @@ export function abortError(signal: AbortSignal | undefined): MechaError {
 
 function fromConnectError(error: ConnectError): MechaError {
   const [info] = error.findDetails(ErrorInfoSchema);
-  if (info === undefined && connectionTrouble(error) !== undefined) {
+  const trouble = info === undefined ? connectionTrouble(error) : undefined;
+  if (trouble === "before") {
     return runtimeUnavailable(`the runtime cannot be reached: ${error.rawMessage}; is it running?`, error);
   }
+  if (trouble === "during") return runtimeUnavailable(`the runtime did not answer: ${error.rawMessage}`, error);
   const code = toErrorCode(error.code);
   const [retry] = error.findDetails(RetryInfoSchema);
   const [badRequest] = error.findDetails(BadRequestSchema);

@@ -134,7 +134,7 @@ function leavesOpen(error: MechaError, cause: unknown): boolean {
 function outcomeUnknown(error: MechaError): MechaError {
   if (error.reason === "OUTCOME_UNKNOWN") return error;
   return new MechaError(
-    `the write may or may not have been done: ${error.message}. Read before writing again, or give writes a requestId`,
+    `the write may or may not have been done; read before writing again, or give writes a requestId (${error.message})`,
     { code: "unknown", reason: "OUTCOME_UNKNOWN", cause: error.cause },
   );
 }
