@@ -28,7 +28,9 @@ for (const [title, command, ...args] of steps) {
 }
 
 if (existsSync(skippedFile)) {
-  const skipped = [...new Set(readFileSync(skippedFile, "utf8").trim().split("\n"))].sort();
+  const skipped = [...new Set(readFileSync(skippedFile, "utf8").trim().split("\n"))].toSorted((a, b) =>
+    a < b ? -1 : 1,
+  );
   console.log(`\nSkipped (${skipped.length}):\n${skipped.map((line) => `  - ${line}`).join("\n")}`);
 }
 console.log(failed.length === 0 ? "\nAll passed." : `\nFailed: ${failed.join("; ")}`);
