@@ -133,11 +133,13 @@ export function resumeExpired(): ComponentError {
 function logStatements(schema: string) {
   const state = `${schema}.state`;
   const here = `here AS MATERIALIZED (SELECT pg_current_snapshot() AS snapshot, date_part('epoch', statement_timestamp()) AS instant)`;
-  // What a snapshot did not see: what began after it, and what was under way. Two ranges of an index, however old another transaction is.
+  // What a snapshot did not see: what began after it, and what was under way. Ranges of an index, however old another transaction is: each of
+  // those that were under way is looked up by itself, for as one list the planner may take them as a filter over everything.
   const unseen = (condition: string, limit: string) => `
     (SELECT * FROM ${state} WHERE ${condition} AND xid >= $2::xid8 ${limit})
     UNION ALL
-    (SELECT * FROM ${state} WHERE ${condition} AND xid = ANY ($3::xid8[]) ${limit})`;
+    (SELECT found.* FROM unnest($3::xid8[]) AS pending,
+      LATERAL (SELECT * FROM ${state} WHERE ${condition} AND xid = pending ${limit}) found ${limit})`;
   // An item past its time that is not swept yet is not there any more; its sweep will be reported.
   const isReported = `(gone IS NOT NULL OR (${isPresent}))`;
   const sized = `sum(octet_length(value)) OVER numbered AS total, row_number() OVER numbered AS number, count(*) OVER () AS found`;

@@ -112,6 +112,33 @@ describe.skipIf(missing("postgres"))("a watch", () => {
     expect((await scans()) - before).toBeLessThan(1_000);
     for (const one of idle) await one[Symbol.asyncDispose]();
   });
+
+  test("reads what changed and no more, however much there is", async () => {
+    await using opened = await open(server);
+    await using client = await openClient(server);
+    await client.query(
+      `INSERT INTO mecha.state (keyspace, key, value, content_type, etag, updated, xid)
+        SELECT $1, 'many-' || n, '', '', gen_random_uuid(), now(), pg_current_xact_id() FROM generate_series(1, 100000) n`,
+      [keyspace],
+    );
+    // Transactions that are under way are looked up as well.
+    await using slow = await openClient(server);
+    await slow.query("BEGIN; SELECT pg_current_xact_id()");
+    const readRows = async () => {
+      const { rows } = await client.query<{ count: string }>(
+        "SELECT idx_tup_read AS count FROM pg_stat_user_indexes WHERE schemaname = 'mecha' AND indexrelname = 'state_changes'",
+      );
+      return Number(rows[0]?.count);
+    };
+    await using watching = watch(opened, "few-");
+    await watching.untilSynced();
+    const before = await readRows();
+    for (let round = 0; round < 20; round++) await set(opened.store, `few-${round}`, "v");
+    await eventually("all are reported", () => watching.view.size === 20);
+    await eventually("the reads are counted", async () => (await readRows()) > before + 20);
+    expect((await readRows()) - before).toBeLessThan(20_000);
+    await slow.query("ROLLBACK");
+  });
 });
 
 describe("a position", () => {
