@@ -24,6 +24,7 @@ import {
   toWatchResponse,
 } from "./convert.js";
 import { toRequestId } from "./fingerprint.js";
+import { GetCall, WriteCall } from "./store-call.js";
 import {
   checkKey,
   checkKeys,
@@ -48,7 +49,7 @@ export function createStateService(registry: ComponentRegistry) {
     get(request, context: CallContext): Awaitable<GetResponse> {
       checkKey("key", request.key);
       const { live, serve, keyspace } = use(request.store);
-      const found = serve.get({ keyspace, key: request.key, signal: context.signal });
+      const found = serve.get(new GetCall(keyspace, context, request.key));
       return found instanceof Promise ? live.track(found).then(toGetResponse) : toGetResponse(found);
     },
 
@@ -154,7 +155,7 @@ function write(
   if (operations.some((operation) => operation.type === "set" && operation.ttlMs !== undefined)) {
     requireFeature(serve.features, "TTL", "state", live.plan.name);
   }
-  const results = serve.write({ keyspace, operations, requestId, signal: context.signal });
+  const results = serve.write(new WriteCall(keyspace, context, operations, requestId));
   return results instanceof Promise ? live.track(results) : results;
 }
 
