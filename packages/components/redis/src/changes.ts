@@ -1,6 +1,7 @@
 import { listen } from "./notifications.js";
 import type { Redis } from "./redis.js";
-import { changedChannel, fixedKeys, sweepScript } from "./state-scripts.js";
+import { changedChannel, fixedKeys } from "./state-layout.js";
+import { sweepScript } from "./state-write-scripts.js";
 
 /** How often a watched keyspace is looked at, should a message have been lost. */
 const lookMs = 500;
@@ -14,6 +15,8 @@ export interface Watcher {
   matches(key: string): boolean;
   /** Something may have changed. */
   wake(): void;
+  /** The component closes. */
+  end(): void;
 }
 
 interface Space {
@@ -35,7 +38,7 @@ export class Changes {
   readonly #redis: Redis;
   readonly #spaces = new Map<string, Space>();
   readonly #history: number;
-  readonly #closing = new AbortController();
+  #closed: boolean = false;
 
   /** `history`: how many tombstones a keyspace keeps. */
   constructor(redis: Redis, history: number) {
@@ -43,9 +46,9 @@ export class Changes {
     this.#history = history;
   }
 
-  /** Aborts when the component closes. */
-  get closing(): AbortSignal {
-    return this.#closing.signal;
+  /** Whether the component has closed. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Registers a watcher until it is disposed. */
@@ -74,10 +77,11 @@ export class Changes {
   }
 
   close(): void {
-    this.#closing.abort();
-    for (const { timer, listening } of this.#spaces.values()) {
+    this.#closed = true;
+    for (const { timer, listening, watchers } of this.#spaces.values()) {
       clearTimeout(timer);
       listening?.[Symbol.dispose]();
+      for (const watcher of watchers) watcher.end();
     }
     this.#spaces.clear();
   }
@@ -95,7 +99,7 @@ export class Changes {
     // Longer than this a timer cannot count; it will find nothing due and be set again.
     const delayMs = Math.min(ms, 86_400_000);
     const at = performance.now() + delayMs;
-    if (at >= space.at || this.closing.aborted) return;
+    if (at >= space.at || this.#closed) return;
     clearTimeout(space.timer);
     space.at = at;
     space.timer = setTimeout(() => void this.#look(tag, space), delayMs).unref();

@@ -26,9 +26,9 @@ export interface SendOptions {
 }
 
 /** How many commands may wait for their answers; more fail at once, so that a hanging server costs bounded memory. */
-const maxPending = 10_000;
+const maxPending = 25_000;
 /** How many bytes of values may wait to be written or answered; as above. */
-const maxPendingBytes = 128 * 1024 * 1024;
+const maxPendingBytes = 256 * 1024 * 1024;
 /** How long commands wait for a connection that has just broken, before they fail at once. */
 const graceMs = 1000;
 /** How often aborted callers and a silent server are looked for. */

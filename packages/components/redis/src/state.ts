@@ -14,7 +14,8 @@ import { Changes } from "./changes.js";
 import type { RedisConfig } from "./config.js";
 import { decodeItem } from "./item.js";
 import type { Redis } from "./redis.js";
-import { fixedKeys, getManyScript, itemKey, layoutVersion, listScript } from "./state-scripts.js";
+import { fixedKeys, itemKey, layoutVersion } from "./state-layout.js";
+import { getManyScript, listScript } from "./state-read-scripts.js";
 import { type WatchTarget, watch } from "./watch.js";
 import { WriteQueue, type WriteReply } from "./write-queue.js";
 

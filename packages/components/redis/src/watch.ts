@@ -11,7 +11,8 @@ import type { Changes } from "./changes.js";
 import type { Reply } from "./connection.js";
 import { decodeItem } from "./item.js";
 import type { Redis } from "./redis.js";
-import { changesScript, fixedKeys } from "./state-scripts.js";
+import { fixedKeys } from "./state-layout.js";
+import { changesScript } from "./state-read-scripts.js";
 
 /** What is watched. */
 export type WatchTarget = { readonly key: string } | { readonly prefix: string };
@@ -62,15 +63,18 @@ const awayMs = 250;
 export async function* watch(call: WatchOptions): AsyncGenerator<readonly StateChange[]> {
   const { changes, tag, target } = call;
   if (call.signal.aborted) return;
-  if (changes.closing.aborted) throw new ComponentError("COMPONENT_UNAVAILABLE", "the component is closed");
-  const signal = AbortSignal.any([call.signal, changes.closing]);
+  if (changes.closed) throw new ComponentError("COMPONENT_UNAVAILABLE", "the component is closed");
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  const { signal } = ended;
   const options = { ...call, signal };
   const tokens = resumeTokens(options.keyspace, target);
   const bell = new Bell(signal);
   const matches =
     "key" in target ? (key: string) => key === target.key : (key: string) => key.startsWith(target.prefix);
   const resumed = options.resumeToken === undefined ? undefined : parse(tokens.decode(options.resumeToken));
-  using _registration = changes.watch(tag, { matches, wake: () => bell.ring() });
+  using _registration = changes.watch(tag, { matches, wake: () => bell.ring(), end });
+  call.signal.addEventListener("abort", end);
   try {
     let position = resumed ?? (await beginning(options));
     if (position.after !== undefined) {
@@ -93,6 +97,8 @@ export async function* watch(call: WatchOptions): AsyncGenerator<readonly StateC
   } catch (error) {
     // Whoever stops watching, and a component that closes, stops what is on its way; that is no error.
     if (!signal.aborted) throw error;
+  } finally {
+    call.signal.removeEventListener("abort", end);
   }
 }
 

@@ -3,7 +3,8 @@ import type { Argument, Reply } from "./connection.js";
 import { Abandoned, kindOf, toComponentError } from "./failures.js";
 import { encodePayload } from "./item.js";
 import type { Redis } from "./redis.js";
-import { itemKey, requestKey, writeScript } from "./state-scripts.js";
+import { itemKey, requestKey } from "./state-layout.js";
+import { writeScript } from "./state-write-scripts.js";
 
 /** What the write script answered to one write. */
 export type WriteReply = readonly [string, ...Reply[]];
@@ -116,13 +117,11 @@ export class WriteQueue {
 const verbs = { set: "s", delete: "d", check: "c" } as const;
 const conditions = { etag: "e", absent: "a", exists: "x" } as const;
 
-/** What the write script gets for one operation: code, etag, ttl, payload. */
+/** What the write script gets for one operation. */
 function pushOperation(args: Argument[], operation: StateOperation): void {
   const { type, precondition } = operation;
-  args.push(
-    verbs[type] + (precondition === undefined ? "n" : conditions[precondition.type]),
-    precondition?.type === "etag" ? precondition.etag : "",
-    type === "set" ? String(operation.ttlMs ?? 0) : "0",
-    type === "set" ? encodePayload(operation.contentType, operation.value) : "",
-  );
+  let what = verbs[type] + (precondition === undefined ? "n" : conditions[precondition.type]);
+  if (type === "set" && operation.ttlMs !== undefined) what += String(operation.ttlMs);
+  if (precondition?.type === "etag") what += `=${precondition.etag}`;
+  args.push(what, type === "set" ? encodePayload(operation.contentType, operation.value) : "");
 }

@@ -36,7 +36,7 @@ describe("configuration", () => {
   });
 
   test("what the URL says is used, unless a setting says otherwise", () => {
-    const parse = (config: object) => resolveConnectOptions(redis.config.parse(config) as never);
+    const parse = (config: object) => resolveConnectOptions(redis.config.parse(config));
     expect(parse({ url: "rediss://us%40er:p%3Aw@[::1]:7000/3" })).toMatchObject({
       seeds: [{ host: "::1", port: 7000, tls: true, address: "[::1]:7000" }],
       username: "us@er",
@@ -118,6 +118,34 @@ describe.skipIf(missing("redis"))("start", () => {
     await command(server.url, ["ACL", "SETUSER", "hosted", "on", ">secret", "~*", "&*", "+@all", "-config"]);
     const component = await startComponent(redis, { url: server.url, username: "hosted", password: "secret" });
     expect(stateOf(component).durability).toBe("PROCESS");
+    await component.close();
+  });
+
+  test("the rights that the README names are enough", async () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+    const [, patterns = "", rights = ""] = /needs\s+`([^`]+)`\s+and\s+`([^`]+)`/.exec(readme) ?? [];
+    const rules = `${patterns} ${rights}`.replaceAll("<keyPrefix>", "acl").split(/\s+/);
+    expect(rules.length).toBeGreaterThan(5);
+    await command(server.url, ["ACL", "SETUSER", "app", "reset", "on", ">secret", ...rules]);
+    const component = await startComponent(redis, {
+      url: server.url,
+      username: "app",
+      password: "secret",
+      keyPrefix: "acl",
+    });
+    const state = stateOf(component);
+    await write(state, keyspace, setOf("a", "", 50), setOf("b"), setOf("c"));
+    await write(state, keyspace, deleteOf("b"));
+    expect(await state.getMany({ keyspace, keys: ["b", "c"], maxBytes: 100 })).toHaveLength(1);
+    const { signal } = new AbortController();
+    const kinds: string[] = [];
+    for await (const batch of state.watch({ keyspace, target: { prefix: "" }, resumeToken: undefined, signal })) {
+      kinds.push(...batch.map(({ type }) => type));
+      if (kinds.includes("deleted")) break; // "a" has expired.
+    }
+    const [log] = await command(server.url, ["ACL", "LOG"]);
+    const refused = (log as { username: string; object: string }[]).filter(({ username }) => username === "app");
+    expect(new Set(refused.map(({ object }) => object))).toEqual(new Set(["config|get"]));
     await component.close();
   });
 
@@ -207,7 +235,7 @@ describe.skipIf(missing("redis"))("start", () => {
         };
       };
       const all = ["0 to 1", "1 to 2", "2 to 3"].map(step);
-      const options = resolveConnectOptions(redis.config.parse({ url: server.url }) as never);
+      const options = resolveConnectOptions(redis.config.parse({ url: server.url }));
       const { signal } = new AbortController();
       const open = async (known: readonly MigrationStep[]) => {
         const connected = await Redis.connect(options, silent);
