@@ -12,6 +12,8 @@ export interface RuntimeSettings {
   /** The files and folders with resources; undefined: `mecha.yaml` and `mecha/`, as far as they are there. */
   resources: string[] | undefined;
   logLevel: LogLevel;
+  /** The port that the app listens on; undefined if it needs none. */
+  appPort: number | undefined;
 }
 
 /** How much is logged. */
@@ -56,6 +58,11 @@ export function createRuntimeCommand(name: string) {
         .env("MECHA_PORT")
         .argParser(parsePort),
     )
+    .addOption(
+      new Option("--app-port <number>", "the TCP port that the app listens on, if it does: /readyz waits for it")
+        .env("MECHA_APP_PORT")
+        .argParser(parsePort),
+    )
     .addOption(new Option("--socket <path>", "listen on a Unix socket instead").conflicts(["port", "host"]))
     .addOption(
       new Option("--data-dir <path>", "where the embedded component keeps its files")
@@ -83,6 +90,7 @@ export interface RuntimeFlags {
   dataDir: string;
   resources?: string[] | undefined;
   logLevel: LogLevel;
+  appPort?: number | undefined;
 }
 
 /** Resolves a command's options; an error says what is missing. */
@@ -103,5 +111,6 @@ export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
     dataDir: resolve(flags.dataDir),
     resources: flags.resources,
     logLevel: flags.logLevel,
+    appPort: flags.appPort,
   };
 }

@@ -25,6 +25,7 @@ export async function startRuntime(options: StartOptions): Promise<Runtime> {
       namespace: settings.namespace,
       dataDir: settings.dataDir,
       ...(settings.resources !== undefined && { resources: settings.resources }),
+      ...(settings.appPort !== undefined && { appPort: settings.appPort }),
       ...(token !== undefined && { token }),
       // `--no-token` means none, whatever the environment says.
       environment: { ...process.env, MECHA_API_TOKEN: undefined },

@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import { freePort } from "@mecha/test-servers";
 import { describe, expect, it } from "vitest";
 import { isAlive, mecha, start, temporaryFolder, until } from "./cli.js";
 
@@ -65,6 +66,23 @@ describe("mecha run: the app", () => {
     const ended = await mecha(["run", "--app-id", "shop", "--", "no-such-program"], { cwd: folder.path });
     expect(ended.code).toBe(127);
     expect(ended.stderr).toContain('mecha: cannot start the app: no program "no-such-program"');
+  });
+});
+
+describe("mecha run --app-port", () => {
+  it("is ready once the app listens there", async () => {
+    await using folder = await temporaryFolder();
+    const port = await freePort();
+    const script = `
+      import { createServer } from "node:http";
+      const status = async () => (await fetch(process.env.MECHA_ENDPOINT + "/readyz")).status;
+      console.log(await status());
+      createServer().listen(${port}, "127.0.0.1");
+      while (await status() !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+      console.log("ready");
+      process.exit(0);`;
+    const ended = await mecha(runNode(script, "--port", "0", "--app-port", String(port)), { cwd: folder.path });
+    expect(ended).toMatchObject({ code: 0, stdout: "503\nready\n" });
   });
 });
 

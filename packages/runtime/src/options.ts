@@ -33,6 +33,8 @@ export interface RuntimeOptions {
   allowedHosts?: readonly string[];
   /** Origins (`https://shop.example`) whose web pages may call; pages of any other are refused. Default: none. */
   allowedOrigins?: readonly string[];
+  /** The TCP port that the app listens on, on this machine, 1 to 65535: `/readyz` is 200 only while it does. Default: the app needs none. */
+  appPort?: number;
   /** Whether to listen on the admin socket (mode 0600, in `dataDir`). Default: true when `listen` is set, else false. */
   adminSocket?: boolean;
   /** Time, for tests. Default: the machine's. */
@@ -66,6 +68,7 @@ export interface ResolvedRuntimeOptions {
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
+  readonly appPort: number | undefined;
   readonly adminSocket: boolean;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
@@ -94,6 +97,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     token,
     allowedHosts: options.allowedHosts ?? [],
     allowedOrigins: options.allowedOrigins ?? [],
+    appPort: options.appPort === undefined ? undefined : tcpPort("appPort", options.appPort),
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),
@@ -109,6 +113,11 @@ function dnsLabel(option: string, value: string): string {
   throw new TypeError(
     `option \`${option}\` is ${JSON.stringify(value)}; it must be a DNS label: 1 to 63 of a-z, 0-9 and "-", beginning and ending with a letter or digit`,
   );
+}
+
+function tcpPort(option: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
+  throw new TypeError(`option \`${option}\` is ${value}; it must be a TCP port, 1 to 65535`);
 }
 
 function milliseconds(option: string, value: number): number {

@@ -3,6 +3,7 @@ import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import { Health } from "@mecha/api/health";
 import { AdminService, type GetInfoResponse, RuntimeService } from "@mecha/api/runtime";
 import { createInProcessTransport, type RpcServer } from "@mecha/rpc";
+import { watchAppPort } from "./app/port.js";
 import { appBlocks } from "./blocks/registry.js";
 import { createAdminService } from "./blocks/runtime/admin.js";
 import { describeRuntime } from "./blocks/runtime/info.js";
@@ -70,6 +71,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   let refused: readonly Problem[] = [];
   if (plan.problems.length > 0) throw new ConfigurationError(plan.problems);
 
+  const appPort = settings.appPort === undefined ? undefined : watchAppPort(settings.appPort, settings.clock);
   const running = appBlocks.map((block) =>
     block.start({ registry, observer, identity, clock: settings.clock, logger }),
   );
@@ -90,7 +92,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     );
   };
   const doors = [
-    ...createHealthDoors(lifecycle, registry, recorder),
+    ...createHealthDoors(lifecycle, registry, recorder, appPort),
     ...running.flatMap(({ door }) => (door === undefined ? [] : [door])),
   ];
 
@@ -141,6 +143,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     logger.info({ deadlineMs }, "draining");
     lifecycle.turn("draining");
     stopWatching();
+    appPort?.close();
     registry.endStreams("the runtime is stopping; open the stream again with its last resume token");
     const timer = Promise.withResolvers<void>();
     const timeout = setTimeout(timer.resolve, deadlineMs);

@@ -1,11 +1,17 @@
+import type { AppPort } from "../app/port.js";
 import type { Door } from "../blocks/block.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import { send, sendJson } from "../server/http.js";
 import { type CallRecorder, createMetrics, type Metrics } from "../telemetry/metrics.js";
 import type { Lifecycle } from "./lifecycle.js";
 
-/** `/healthz` (alive), `/readyz` (takes calls) and `/metrics`; all without a token, so they name nothing secret. */
-export function createHealthDoors(lifecycle: Lifecycle, registry: ComponentRegistry, recorder: CallRecorder): Door[] {
+/** `/healthz` (alive), `/readyz` (takes calls, and so does the app if it has a port) and `/metrics`; all without a token, so they name nothing secret. */
+export function createHealthDoors(
+  lifecycle: Lifecycle,
+  registry: ComponentRegistry,
+  recorder: CallRecorder,
+  appPort: AppPort | undefined,
+): Door[] {
   let metrics: Promise<Metrics> | undefined;
   return [
     {
@@ -17,10 +23,11 @@ export function createHealthDoors(lifecycle: Lifecycle, registry: ComponentRegis
       // A component that is away does not make the runtime unready: every replica would leave the balancer at once, and none could answer
       // what needs that component not. Its state is told, and grpc.health has it per block.
       handle: async (_request, response) => {
-        const ready = lifecycle.phase === "ready";
+        const waiting = lifecycle.phase === "ready" && appPort?.listening === false;
+        const ready = lifecycle.phase === "ready" && !waiting;
         const unhealthy = registry.list().filter(({ health }) => !health.healthy);
         sendJson(response, ready ? 200 : 503, {
-          status: lifecycle.phase,
+          status: waiting ? "waiting for the app" : lifecycle.phase,
           unhealthyComponents: unhealthy.map(({ plan }) => plan.name),
         });
       },
