@@ -216,7 +216,11 @@ export const delivery: CaseDefinition[] = [
       assert.equal(text(await consumer.one()), "later", "an aborted wait loses nothing");
       await there.publish("t", "at once");
       const call = { maxItems: 1, maxBytes: 1024, leaseMs: kit.leaseMs, signal: AbortSignal.abort() };
-      assert.deepEqual((await consumer.source.receive(call)).map(text), ["at once"], "takes what there is without waiting");
+      assert.deepEqual(
+        (await consumer.source.receive(call)).map(text),
+        ["at once"],
+        "takes what there is without waiting",
+      );
     },
   },
   {
