@@ -63,6 +63,31 @@ describe("while the runtime restarts", () => {
   });
 });
 
+describe("a call that takes too long", () => {
+  it("ends at its deadline", async () => {
+    await using state = createStateClient({ endpoint, timeoutMs: 60_000 });
+    const release = store.holdAnswers();
+    await expect(state.set("a", 1, { timeoutMs: 50 })).rejects.toMatchObject({ code: "deadline_exceeded" });
+    release();
+  });
+
+  it("ends when its caller cancels it, or its client is closed", async () => {
+    const state = createStateClient({ endpoint });
+    const release = store.holdAnswers();
+    const controller = new AbortController();
+    const canceled = expect(state.set("a", 1, { signal: controller.signal })).rejects.toMatchObject({
+      code: "canceled",
+    });
+    const closed = expect(state.set("b", 1)).rejects.toMatchObject({ code: "canceled" });
+    await vi.waitFor(() => expect(store.writes()).toBe(2), { timeout: 5000 });
+    controller.abort();
+    await canceled;
+    await state.close();
+    await closed;
+    release();
+  });
+});
+
 describe("a write whose answer is lost", () => {
   /** Waits until the write is done, and stops the runtime before it answers. */
   async function cutOffWhenDone() {
