@@ -96,6 +96,8 @@ class MemoryStore implements StateStore {
   }
 
   write(call: WriteCall): StateResult[] {
+    // Reads do not ask: for a caller that is gone they do no harm, and the runtime makes a signal only when it is asked for.
+    call.signal?.throwIfAborted();
     const space = this.#begin(call);
     const { keyspace, operations, requestId } = call;
     const now = this.#clock.now();
@@ -138,7 +140,6 @@ class MemoryStore implements StateStore {
   /** What every call begins with. */
   #begin(call: StateCall): Keyspace {
     if (this.#closed) throw new ComponentError("COMPONENT_UNAVAILABLE", "the component is closed");
-    call.signal?.throwIfAborted();
     this.#expire();
     return this.#space(call.keyspace);
   }
