@@ -13,7 +13,11 @@ import {
   ClientResponseResultSchema,
 } from "./gen/connectrpc/conformance/v1/client_compat_pb.js";
 import { Codec, Compression, HTTPVersion, Protocol, StreamType } from "./gen/connectrpc/conformance/v1/config_pb.js";
-import { ConformanceService, HeaderSchema } from "./gen/connectrpc/conformance/v1/service_pb.js";
+import {
+  ConformancePayloadSchema,
+  ConformanceService,
+  HeaderSchema,
+} from "./gen/connectrpc/conformance/v1/service_pb.js";
 
 // Cases measure time: too many at once would make each other late.
 const running = new Set<Promise<void>>();
@@ -92,7 +96,7 @@ async function call(request: ClientCompatRequest, transport: Transport): Promise
   }
   const took = (message: unknown) => {
     const { payload } = message as { payload?: ClientResponseResult["payloads"][number] };
-    if (payload) result.payloads.push(payload);
+    result.payloads.push(payload ?? create(ConformancePayloadSchema));
     answered();
     const timing = request.cancel?.cancelTiming;
     if (timing?.case === "afterNumResponses" && result.payloads.length >= timing.value) abort.abort();
@@ -122,7 +126,8 @@ async function call(request: ClientCompatRequest, transport: Transport): Promise
     try {
       for await (const message of response.message) took(message);
       if (method.methodKind === "client_streaming" && result.payloads.length !== 1) {
-        throw new ConnectError(`a client stream got ${result.payloads.length} answers`, Code.Unimplemented);
+        const count = result.payloads.splice(0).length;
+        throw new ConnectError(`a client stream got ${count} answers`, Code.Unimplemented);
       }
     } finally {
       answered();

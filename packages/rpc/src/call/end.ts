@@ -18,6 +18,10 @@ export class EarlyEnd {
 
   constructor(signal: AbortSignal | undefined, timeoutMs: number | undefined, end: (error: ConnectError) => void) {
     this.#signal = signal;
+    if (signal?.aborted) {
+      end(toAbortError(signal.reason));
+      return;
+    }
     if (signal) {
       this.#onAbort = () => end(toAbortError(signal.reason));
       signal.addEventListener("abort", this.#onAbort, { once: true });

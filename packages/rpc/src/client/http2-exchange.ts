@@ -1,6 +1,6 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { EarlyEnd } from "../call/end.js";
+import { deadlineExceeded, EarlyEnd } from "../call/end.js";
 import type { ClientConfig } from "./config.js";
 import { connectionLost } from "./connect-socket.js";
 import type { Http2Sessions } from "./http2-sessions.js";
@@ -34,8 +34,12 @@ export function openHttp2(
     early?.clear();
     return true;
   };
+  const expiresAt = performance.now() + (call.timeoutMs ?? Number.POSITIVE_INFINITY);
   const fail = (error: ConnectError) => {
-    if (finish()) events.fail(error);
+    if (!finish()) return;
+    // A server keeps the deadline too, and its reset may be here before our timer.
+    const expired = error.code === Code.Canceled && performance.now() >= expiresAt;
+    events.fail(expired ? deadlineExceeded() : error);
   };
   const stopWaiting = sessions.open(headers, {
     fail,

@@ -32,6 +32,7 @@ export function createLazyDelegate(options: ServeOptions, limits: Limits, shutdo
     return adapter;
   };
   return (request, response) => {
+    if (request.httpVersionMajor === 1) keepConnection(request, response);
     if (adapter) {
       adapter(request, response);
       return;
@@ -39,6 +40,17 @@ export function createLazyDelegate(options: ServeOptions, limits: Limits, shutdo
     loading ??= load();
     void loading.then((loaded) => loaded(request, response));
   };
+}
+
+/**
+ * connect-node stops reading a request to answer with an error, and Node then destroys the connection, often before the client has
+ * read the answer. Here the rest of the request is read and dropped instead.
+ */
+function keepConnection(request: IncomingMessage, response: ServerResponse): void {
+  request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+  response.once("finish", () => {
+    if (!request.readableEnded) request.resume();
+  });
 }
 
 function toRequestHead(request: IncomingMessage): RequestHead {
