@@ -51,6 +51,12 @@ module.exports = {
       to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
     },
     {
+      name: "no-unresolvable-import",
+      severity: "error",
+      from: { path: "^packages/", pathNot: test },
+      to: { couldNotResolve: true, pathNot: "\\?source$" },
+    },
+    {
       name: "no-undeclared-dependency",
       severity: "error",
       from: { path: "^(packages|examples)/", pathNot: ["\\.config\\.ts$", test] },
@@ -59,7 +65,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: "node_modules|/dist/" },
-    exclude: { path: "/dist/|/gen/" },
+    exclude: { path: "/gen/" },
     tsConfig: { fileName: "tsconfig.base.json" },
     tsPreCompilationDeps: true,
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "default"] },
