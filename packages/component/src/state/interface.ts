@@ -61,7 +61,8 @@ export interface StateCall {
   readonly keyspace: string;
   /**
    * Aborts when the caller is gone or its deadline passed. A call that finds it aborted does nothing and rejects with its reason; one that is
-   * under way settles soon: with an answer, with that reason, or, for a write that may have been done, OUTCOME_UNKNOWN.
+   * under way settles soon: with an answer, with that reason, or, for a write that may have been done, OUTCOME_UNKNOWN. It is made when it is
+   * asked for, which costs more than a read that answers at once: such a read need not ask.
    */
   readonly signal?: AbortSignal;
 }
