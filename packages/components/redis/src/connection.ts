@@ -70,8 +70,9 @@ export class Connection {
   #closed: boolean = false;
   /** Counts answers, so that the watchdog can tell slow from silent. */
   #answers = 0;
-  #silence = { answers: 0, since: 0 };
-  #heardAt = 0;
+  #answersSeen = 0;
+  #silentTicks = 0;
+  #idleTicks = 0;
 
   constructor(endpoint: Endpoint, options: ConnectOptions, logger: Logger) {
     this.endpoint = endpoint;
@@ -302,7 +303,7 @@ export class Connection {
     }
     this.#client = client;
     this.#lose = lose;
-    this.#silence = { answers: this.#answers, since: performance.now() };
+    this.#silentTicks = 0;
     this.#lost = lost.then((error) => this.#onLost(client, error));
     if (this.#lastError !== undefined) this.#logger.info("connected to Redis again", { address });
     this.#lastError = undefined;
@@ -325,19 +326,15 @@ export class Connection {
   #watch(): void {
     for (const pending of this.#pending) pending.giveUp();
     if (this.#client === undefined) return;
-    const now = performance.now();
-    if (this.#pending.size > 0 && this.#answers === this.#silence.answers) {
-      if (now - this.#silence.since > this.#options.commandTimeoutMs) {
-        this.#lose(new Error(`it said nothing for ${this.#options.commandTimeoutMs} ms`));
-      }
-      return;
-    }
-    if (this.#answers !== this.#silence.answers) this.#heardAt = now;
-    this.#silence = { answers: this.#answers, since: now };
-    if (now - this.#heardAt > this.#options.commandTimeoutMs) {
-      // Idle: find out whether the other side is still there before somebody needs it.
-      this.#heardAt = now;
-      this.send(["PING"]).catch(() => {});
-    }
+    // Counted in ticks, not in time: while this process itself is stopped or busy, answers wait unread, and only one tick passes.
+    const limit = this.#options.commandTimeoutMs / tickMs;
+    const heard = this.#answers !== this.#answersSeen;
+    this.#answersSeen = this.#answers;
+    const waiting = this.#pending.size > 0;
+    this.#silentTicks = waiting && !heard ? this.#silentTicks + 1 : 0;
+    this.#idleTicks = waiting || heard ? 0 : this.#idleTicks + 1;
+    if (this.#silentTicks > limit) this.#lose(new Error(`it said nothing for ${this.#options.commandTimeoutMs} ms`));
+    // Find out whether the other side is still there before somebody needs it.
+    if (this.#idleTicks > limit) this.send(["PING"]).catch(() => {});
   }
 }

@@ -169,6 +169,23 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
     await component.close();
   });
 
+  test("hanging while nobody calls: noticed before somebody does", async () => {
+    await using server = await startRedis({ appendfsync: "off" });
+    const warnings: string[] = [];
+    const logger = { debug() {}, info() {}, error() {}, warn: (message: string) => warnings.push(message) };
+    const component = await startComponent(redis, { url: server.url, commandTimeoutMs: 200 }, { logger });
+    server.pause();
+    await eventually("the component has noticed", () => warnings.includes("lost the connection to Redis"));
+    server.resume();
+    await eventually("it is back", () =>
+      component.health(AbortSignal.timeout(1000)).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await component.close();
+  });
+
   test("a connection that is cut costs reads nothing, and an open watch no change", async () => {
     await using server = await startRedis({ appendfsync: "off" });
     const component = await startComponent(redis, { url: server.url });
