@@ -1,4 +1,4 @@
-import { unavailable } from "./errors.js";
+import { tooMany, unavailable } from "./errors.js";
 
 /** How many calls may wait. What is beyond it would wait longer than anybody's deadline. */
 const maxWaiting = 5_000;
@@ -42,9 +42,7 @@ export class Batcher<Input, Output> {
   call(input: Input, signal: AbortSignal | undefined): Promise<Output> {
     if (this.#closed) return Promise.reject(unavailable("the component is closed"));
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#waiting.size >= maxWaiting) {
-      return Promise.reject(unavailable(`${maxWaiting} calls wait for PostgreSQL already; call less`));
-    }
+    if (this.#waiting.size >= maxWaiting) return Promise.reject(tooMany(maxWaiting));
     return new Promise((resolve, reject) => {
       const entry =
         signal === undefined

@@ -60,6 +60,12 @@ export function unavailable(message: string, cause?: unknown, afterMs: number = 
   return new ComponentError("COMPONENT_UNAVAILABLE", message, { retryAfterMs: Math.ceil(afterMs), cause });
 }
 
+/** More callers wait than could be answered in time. */
+export function tooMany(waiting: number): ComponentError {
+  const message = `${waiting} calls wait for PostgreSQL already; raise \`pool\`, or call less`;
+  return new ComponentError("RATE_LIMITED", message, { retryAfterMs });
+}
+
 /** A write was sent and no answer came. */
 export function unknown(cause: unknown): ComponentError {
   const message = "the connection to PostgreSQL broke before it answered: the write may have been done";

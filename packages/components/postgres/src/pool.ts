@@ -1,7 +1,7 @@
 import type { Logger } from "@mecha/component";
 import { type ClientConfig, Pool as PgPool, type PoolClient } from "pg";
 import { backoffMs } from "./backoff.js";
-import { connectError, sqlState, unavailable } from "./errors.js";
+import { connectError, sqlState, tooMany, unavailable } from "./errors.js";
 import { Gate } from "./gate.js";
 
 /** How many calls may wait for a connection. What is beyond it would wait longer than anybody's deadline. */
@@ -45,9 +45,7 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#gate = new Gate(options.size, maxWaiting, () =>
-      unavailable(`${maxWaiting} calls wait for a connection to PostgreSQL already; raise \`pool\` or call less`),
-    );
+    this.#gate = new Gate(options.size, maxWaiting, () => tooMany(maxWaiting));
     this.#pool = new PgPool({
       ...options.client,
       max: options.size,

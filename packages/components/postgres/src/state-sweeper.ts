@@ -20,7 +20,7 @@ export interface SweeperOptions {
 
 /** Takes out what has run out of time, little by little. Several runtimes share the work: each skips what another has in hand. */
 export class Sweeper {
-  readonly #connection: Connection;
+  readonly #connection: Pick<Connection, "schema" | "query">;
   readonly #options: SweeperOptions;
   readonly #statements: ReturnType<typeof sweepStatements>;
   #timer: NodeJS.Timeout | undefined;
@@ -28,7 +28,7 @@ export class Sweeper {
   #closed: boolean = false;
   #forgetAt = performance.now() + forgetEveryMs * Math.random();
 
-  constructor(connection: Connection, options: SweeperOptions) {
+  constructor(connection: Pick<Connection, "schema" | "query">, options: SweeperOptions) {
     this.#connection = connection;
     this.#options = options;
     this.#statements = sweepStatements(connection.schema);
