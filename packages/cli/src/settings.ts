@@ -12,6 +12,8 @@ export interface RuntimeSettings {
   /** The files and folders with resources; undefined: `mecha.yaml` and `mecha/`, as far as they are there. */
   resources: string[] | undefined;
   logLevel: LogLevel;
+  /** The origins whose web pages may call. */
+  allowedOrigins: string[];
   /** The port that the app listens on; undefined if it needs none. */
   appPort: number | undefined;
 }
@@ -37,6 +39,12 @@ export function parsePort(value: string): number {
   const port = Number(value);
   if (/^\d+$/.test(value) && port <= 65535) return port;
   throw new InvalidArgumentError("a port is a number from 0 to 65535; 0 takes any free one.");
+}
+
+/** Accepts an origin and adds it to those before: scheme, name and port, as a browser sends it. */
+export function parseOrigin(value: string, before: string[] = []): string[] {
+  if (URL.parse(value)?.origin === value) return [...before, value];
+  throw new InvalidArgumentError("an origin is what a browser sends: https://shop.example, http://localhost:5173.");
 }
 
 /** A command that starts a runtime: its options are those of `mecha run` and `mecha serve`. */
@@ -76,6 +84,12 @@ export function createRuntimeCommand(name: string) {
       ).env("MECHA_RESOURCES"),
     )
     .addOption(
+      new Option(
+        "--allow-origin <origin>",
+        "lets the web pages of this origin call (https://shop.example), the others stay refused; may be repeated",
+      ).argParser(parseOrigin),
+    )
+    .addOption(
       new Option("--log-level <level>", "how much is logged").env("MECHA_LOG_LEVEL").choices(logLevels).default("info"),
     );
 }
@@ -90,6 +104,7 @@ export interface RuntimeFlags {
   dataDir: string;
   resources?: string[] | undefined;
   logLevel: LogLevel;
+  allowOrigin?: string[] | undefined;
   appPort?: number | undefined;
 }
 
@@ -111,6 +126,7 @@ export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
     dataDir: resolve(flags.dataDir),
     resources: flags.resources,
     logLevel: flags.logLevel,
+    allowedOrigins: flags.allowOrigin ?? [],
     appPort: flags.appPort,
   };
 }

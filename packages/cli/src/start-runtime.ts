@@ -26,6 +26,7 @@ export async function startRuntime(options: StartOptions): Promise<Runtime> {
       dataDir: settings.dataDir,
       ...(settings.resources !== undefined && { resources: settings.resources }),
       ...(settings.appPort !== undefined && { appPort: settings.appPort }),
+      allowedOrigins: settings.allowedOrigins,
       ...(token !== undefined && { token }),
       // `--no-token` means none, whatever the environment says.
       environment: { ...process.env, MECHA_API_TOKEN: undefined },

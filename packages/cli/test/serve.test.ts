@@ -67,6 +67,25 @@ describe("mecha serve", () => {
     expect((await fetch(`${running.endpoint}/state/key`)).status).toBe(404);
   });
 
+  it("lets the web pages of chosen origins call, and no others", async () => {
+    await using folder = await temporaryFolder();
+    const origins = ["https://shop.example", "http://localhost:5173"];
+    await using running = await serve(
+      origins.flatMap((origin) => ["--allow-origin", origin]),
+      { cwd: folder.path },
+    );
+    for (const [origin, status] of [
+      ...origins.map((origin) => [origin, 404]),
+      ["https://evil.example", 403],
+    ] as const) {
+      const response = await fetch(`${running.endpoint}/state/key`, { headers: { origin: String(origin) } });
+      expect(response.status).toBe(status);
+      expect(response.headers.get("access-control-allow-origin")).toBe(status === 403 ? null : origin);
+    }
+    const wrong = await mecha(["serve", "--app-id", "shop", "--allow-origin", "shop.example/"], { cwd: folder.path });
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("an origin is what a browser sends") });
+  });
+
   it("listens on a Unix socket", async () => {
     await using folder = await temporaryFolder();
     const args = ["serve", "--app-id", "shop", "--socket", "mecha.sock"];
