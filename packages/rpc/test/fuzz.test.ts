@@ -1,0 +1,159 @@
+import * as net from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { expect, test } from "vitest";
+import { Http1ResponseReader } from "../src/client/http1-response.js";
+import { createTransport, serve } from "../src/index.js";
+import { EnvelopeReader } from "../src/wire/envelope.js";
+import { echoRoutes } from "./echo-service.js";
+import { EchoRequestSchema, EchoService } from "./gen/echo_pb.js";
+
+// Random and mutated bytes, for a second in every test run and for as long as MECHA_FUZZ_SECONDS says. A failure prints its seed.
+const seconds = Number(process.env.MECHA_FUZZ_SECONDS ?? 1);
+const seed = Number(process.env.MECHA_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+
+/** Mulberry32: small, and the same everywhere. */
+function createRandom(start: number): (below: number) => number {
+  let state = start;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+const path = "/mecha.rpc.test.v1.EchoService/Echo";
+const body = toBinary(EchoRequestSchema, create(EchoRequestSchema, { text: "hello", labels: { a: "b" } }));
+const frame = Buffer.concat([Buffer.of(0, 0, 0, 0, body.length), body]);
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const settings = Buffer.of(0, 0, 0, 4, 0, 0, 0, 0, 0);
+/** HEADERS of a gRPC request, without Huffman coding, and its DATA. */
+const http2Request = (() => {
+  const text = (value: string) => Buffer.concat([Buffer.of(value.length), Buffer.from(value)]);
+  const literal = (name: string, value: string) => Buffer.concat([Buffer.of(0), text(name), text(value)]);
+  const block = Buffer.concat([
+    Buffer.of(0x83, 0x86),
+    literal(":path", path),
+    literal(":authority", "x"),
+    literal("content-type", "application/grpc"),
+    literal("te", "trailers"),
+  ]);
+  const headers = Buffer.concat([Buffer.of(0, 0, block.length, 1, 4, 0, 0, 0, 1), block]);
+  return Buffer.concat([headers, Buffer.of(0, 0, frame.length, 0, 1, 0, 0, 0, 1), frame]);
+})();
+const templates = [
+  Buffer.from(
+    `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 16\r\n\r\n{"text":"hello"}`,
+  ),
+  Buffer.concat([
+    Buffer.from(
+      `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/proto\r\ncontent-length: ${body.length}\r\n\r\n`,
+    ),
+    body,
+  ]),
+  Buffer.from(`GET ${path.replace("Echo", "Read")}?encoding=json&message=%7B%7D HTTP/1.1\r\nhost: x\r\n\r\n`),
+  Buffer.concat([Buffer.from(http2Preface), settings, http2Request]),
+];
+
+function mutate(template: Buffer, random: (below: number) => number): Buffer {
+  const bytes = Buffer.from(template);
+  for (let count = random(8); count > 0; count--) bytes[random(bytes.length)] = random(256);
+  const from = random(bytes.length);
+  switch (random(5)) {
+    case 0:
+      return bytes.subarray(0, from);
+    case 1:
+      return Buffer.concat([
+        bytes.subarray(0, from),
+        Buffer.from(Array.from({ length: random(64) }, () => random(256))),
+        bytes.subarray(from),
+      ]);
+    case 2:
+      return Buffer.concat([bytes, bytes.subarray(from)]);
+    default:
+      return bytes;
+  }
+}
+
+test(
+  `random and mutated bytes neither stop nor hang the server (seed ${seed})`,
+  async () => {
+    const random = createRandom(seed);
+    await using server = await serve({
+      routes: echoRoutes(),
+      limits: { headersTimeoutMs: 500, bodyTimeoutMs: 500, writeTimeoutMs: 500 },
+    });
+    const { port } = new URL(server.endpoint);
+    const rejections: unknown[] = [];
+    const onRejection = (reason: unknown) => rejections.push(reason);
+    process.on("unhandledRejection", onRejection);
+    await using transport = createTransport({ endpoint: server.endpoint });
+    const client = createClient(EchoService, transport);
+    const end = performance.now() + seconds * 1000;
+    let sent = 0;
+    while (performance.now() < end) {
+      await Promise.all(
+        Array.from({ length: 32 }, () => {
+          const template = templates[random(templates.length)] as Buffer;
+          const bytes =
+            random(10) === 0
+              ? Buffer.from(Array.from({ length: random(200) }, () => random(256)))
+              : mutate(template, random);
+          sent++;
+          return sendAndClose(Number(port), bytes);
+        }),
+      );
+      // Whoever behaves is served all the while.
+      expect((await client.echo({ text: "ok" }, { timeoutMs: 5000 })).text).toBe("ok");
+    }
+    process.off("unhandledRejection", onRejection);
+    expect(rejections).toEqual([]);
+    expect(sent).toBeGreaterThan(32);
+  },
+  seconds * 1000 + 30_000,
+);
+
+/** Sends bytes, ends, and resolves when the server has closed or answered. */
+function sendAndClose(port: number, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, "127.0.0.1");
+    const late = setTimeout(() => reject(new Error(`the server hangs on ${bytes.toString("base64")}`)), 10_000);
+    const done = () => {
+      clearTimeout(late);
+      socket.destroy();
+      resolve();
+    };
+    socket.on("error", done);
+    socket.on("close", done);
+    socket.on("data", done);
+    socket.end(bytes);
+  });
+}
+
+test("readers give the same whatever the chunks", () => {
+  const random = createRandom(seed);
+  const response = Buffer.from(
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-type: application/proto\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\ntrailer: x\r\n\r\n",
+  );
+  const envelopes = Buffer.concat([frame, frame, frame]);
+  for (let round = 0; round < 2000; round++) {
+    const reader = new Http1ResponseReader(1000);
+    let answer: ReturnType<Http1ResponseReader["read"]>;
+    for (const chunk of cut(response, random)) answer = reader.read(chunk) ?? answer;
+    expect(Buffer.from(answer?.body ?? []).toString()).toBe("hello world");
+    const messages: Uint8Array[] = [];
+    const envelopeReader = new EnvelopeReader(1000);
+    for (const chunk of cut(envelopes, random)) envelopeReader.read(chunk, ({ data }) => messages.push(data));
+    envelopeReader.end();
+    expect(messages.map((data) => Buffer.from(data).equals(body))).toEqual([true, true, true]);
+  }
+});
+
+function* cut(bytes: Buffer, random: (below: number) => number): Generator<Buffer> {
+  for (let offset = 0; offset < bytes.length; ) {
+    const size = 1 + random(40);
+    yield bytes.subarray(offset, offset + size);
+    offset += size;
+  }
+}
