@@ -5,6 +5,7 @@ import { componentTypes, loadComponent } from "./components.js";
 import { CliError } from "./errors.js";
 import { describePortHolder } from "./port-holder.js";
 import type { RuntimeSettings } from "./settings.js";
+import { trimMemory } from "./trim-memory.js";
 
 /** What a runtime of the CLI is started with. */
 export interface StartOptions {
@@ -16,10 +17,16 @@ export interface StartOptions {
   logger: Logger;
 }
 
-/** Starts the runtime with the CLI's components. A busy port is told with the process that holds it. */
+/** Starts the runtime with the CLI's components, in a process that is there for it. A busy port is told with the process that holds it. */
 export async function startRuntime(options: StartOptions): Promise<Runtime> {
+  const runtime = await start(options);
+  trimMemory();
+  return runtime;
+}
+
+async function start(options: StartOptions): Promise<Runtime> {
   const { settings, token, logger } = options;
-  const start = (listen: RuntimeSettings["listen"]) =>
+  const startOn = (listen: RuntimeSettings["listen"]) =>
     createRuntime({
       appId: settings.appId,
       namespace: settings.namespace,
@@ -37,11 +44,11 @@ export async function startRuntime(options: StartOptions): Promise<Runtime> {
     });
   const { listen } = settings;
   try {
-    return await start("port" in listen && options.anyPort ? { ...listen, port: await freePort(listen) } : listen);
+    return await startOn("port" in listen && options.anyPort ? { ...listen, port: await freePort(listen) } : listen);
   } catch (error) {
     if (!isAddressInUse(error)) throw error;
     if ("path" in listen) throw new CliError(`${listen.path} is in use: another runtime answers on this socket`);
-    if (options.anyPort) return await start({ ...listen, port: 0 });
+    if (options.anyPort) return await startOn({ ...listen, port: 0 });
     throw new CliError(
       `port ${listen.port} is in use by ${await describePortHolder(listen.port)}; stop it, or choose another with --port`,
     );
