@@ -17,6 +17,7 @@ const steps: [title: string, command: string, ...args: string[]][] = [
     "pkg",
     "--output-logs=new-only",
   ],
+  ["pages that say what the code says", "node", "scripts/docs.ts", "--check"],
   ["lint, format, contracts, imports", "pnpm", "--silent", "run", "lint"],
 ];
 
