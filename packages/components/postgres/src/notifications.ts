@@ -24,7 +24,8 @@ export class Notifications {
   #closed: boolean = false;
 
   constructor(options: ClientConfig, send: (channel: string, sender: string) => Promise<unknown>) {
-    this.#options = options;
+    // Nothing that is sent here takes long; a server that hangs is tried again.
+    this.#options = { ...options, query_timeout: options.connectionTimeoutMillis };
     this.#send = send;
   }
 

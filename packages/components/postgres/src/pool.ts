@@ -55,10 +55,15 @@ export class Pool {
       verify: (client, done) => {
         // A connection that breaks while it is in use tells its query; without a listener it would end the process as well.
         client.on("error", () => {});
-        options.prepare(client).then(
-          () => done(),
-          (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-        );
+        // The server may hang between the log-in and its first answer.
+        const giveUp = setTimeout(() => client.connection.stream.destroy(), options.client.connectionTimeoutMillis);
+        options
+          .prepare(client)
+          .then(
+            () => done(),
+            (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+          )
+          .finally(() => clearTimeout(giveUp));
       },
     });
     this.#pool.on("error", (_error, client) => this.#established.delete(client));
