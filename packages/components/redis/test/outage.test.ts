@@ -111,7 +111,7 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
     const grownBy = heapBytes() - before;
     await users.stop();
     expect(grownBy).toBeLessThan(8 * 1024 * 1024);
-    expect(users.slowestMs).toBeLessThan(deadlineMs + 500);
+    expect(users.slowestMs).toBeLessThan(deadlineMs + 1000);
     expect([...users.failures.keys()]).toEqual(expect.arrayContaining(["write: COMPONENT_UNAVAILABLE with a hint"]));
     const allowed = ["read: COMPONENT_UNAVAILABLE with a hint", "write: COMPONENT_UNAVAILABLE with a hint"];
     allowed.push("write: OUTCOME_UNKNOWN without a hint");
@@ -125,7 +125,7 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
     timeout: 30_000,
   }, async () => {
     await using server = await startRedis({ appendfsync: "off" });
-    const component = await startComponent(redis, { url: server.url, commandTimeoutMs: 700, connectTimeoutMs: 500 });
+    const component = await startComponent(redis, { url: server.url, commandTimeoutMs: 2000, connectTimeoutMs: 500 });
     const state = stateOf(component);
     await write(state, keyspace, setOf("key", "v"));
     server.pause();
@@ -142,12 +142,12 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
         state.write({ keyspace, operations, requestId: undefined, signal }),
         state.write({ keyspace, operations, requestId, signal }),
       ]);
-      expect(performance.now() - start).toBeLessThan(500);
+      expect(performance.now() - start).toBeLessThan(1500);
       const reasons = settled.map((each) => (each.status === "rejected" ? each.reason.reason : "answered"));
       expect(reasons).toEqual(["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED"]);
 
       expect(await reasonOf(write(state, keyspace, setOf("key", "x")))).toBe("OUTCOME_UNKNOWN");
-      expect(performance.now() - start).toBeLessThan(1500);
+      expect(performance.now() - start).toBeLessThan(4000);
       // From now on the connection is known to be away: what was not sent was not done, and is refused at once after the grace.
       expect(await reasonOf(Promise.resolve(state.get({ keyspace, key: "key" })))).toBe("COMPONENT_UNAVAILABLE");
       await eventually("calls fail fast", async () => {
@@ -166,6 +166,33 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
       ),
     );
     expect(textOf((await state.get({ keyspace, key: "key" }))?.value)).toBe("z");
+    await component.close();
+  });
+
+  test("hanging under a flood: what waits is bounded, the rest is refused at once", async () => {
+    await using server = await startRedis({ appendfsync: "off" });
+    const component = await startComponent(redis, { url: server.url });
+    const state = stateOf(component);
+    await write(state, keyspace, setOf("key", "v"));
+    server.pause();
+    let answered = 0;
+    const refused = new Set<string>();
+    const flood = Array.from({ length: 30_000 }, () =>
+      Promise.resolve(state.get({ keyspace, key: "key" })).then(
+        () => {
+          answered++;
+        },
+        (error: unknown) => {
+          if (!(error instanceof ComponentError)) throw error;
+          refused.add(`${error.reason}: ${error.message}`);
+        },
+      ),
+    );
+    await eventually("some are refused", () => refused.size > 0);
+    server.resume();
+    await Promise.all(flood);
+    expect([...refused]).toEqual([expect.stringMatching(/^COMPONENT_UNAVAILABLE: .*too many calls wait/)]);
+    expect(answered).toBe(25_000);
     await component.close();
   });
 
@@ -205,7 +232,7 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
       await state.get({ keyspace, key: "key" });
       await write(state, keyspace, setOf("key", String(round)));
       const told = () => seen.some((change) => change.type === "item" && textOf(change.item.value) === String(round));
-      await eventually("the watch reports the write", told, 1500);
+      await eventually("the watch reports the write", told, 3000);
     }
     stop.abort();
     await watching;
