@@ -55,6 +55,11 @@ export interface ServeOptions {
   allowedOrigins?: readonly string[];
   /** Values for handlers and interceptors, made per RPC. */
   contextValues?: (head: RequestHead) => ContextValues;
+  /**
+   * Has the last word about the error of a unary or gRPC call: so that what the server itself refuses (a message that cannot be read or is too
+   * large) bears the same details as what handlers refuse. Default: as it is.
+   */
+  describeError?: (error: ConnectError) => ConnectError;
   /** Serves what is no RPC. Default: 404. */
   fallback?: FallbackHandler;
   /** Limits; each has a default. */

@@ -1,12 +1,12 @@
 import type { Message } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
 import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from "@connectrpc/connect/protocol-connect";
 import { CallContext } from "../call/context.js";
 import { invokeUnary, isPromise } from "../call/invoke.js";
 import type { Exchange } from "../server/exchange.js";
-import type { ServedRoute, Service } from "../server/service.js";
+import { type ServedRoute, type Service, toSentError } from "../server/service.js";
 import { type Compression, type Negotiated, negotiate } from "../wire/compression.js";
 import { type GetRequest, readGetRequest } from "./get-request.js";
 
@@ -129,10 +129,7 @@ class UnaryCall {
 
   readonly #fail = (reason: unknown): void => {
     this.#end(reason);
-    const error =
-      reason instanceof ConnectError
-        ? reason
-        : new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
+    const error = toSentError(reason, this.#service);
     const header = new Headers(this.#context.setHeader);
     header.set("content-type", json);
     // An error from another server is passed on without what that server's protocol said.

@@ -6,7 +6,7 @@ import { CallContext } from "../call/context.js";
 import { invokeStream, invokeUnary, isPromise } from "../call/invoke.js";
 import { MessageQueue } from "../call/message-queue.js";
 import { type Http2Exchange, toHttp2Headers, toResetError } from "../server/exchange.js";
-import type { ServedRoute, Service } from "../server/service.js";
+import { type ServedRoute, type Service, toSentError } from "../server/service.js";
 import type { Codec } from "../wire/codec.js";
 import { type Negotiated, negotiate } from "../wire/compression.js";
 import { compressedFlag, type Envelope, encodeEnvelope } from "../wire/envelope.js";
@@ -235,13 +235,7 @@ export class GrpcCall {
     if (reason !== undefined || setTrailer !== undefined) {
       const trailer = new Headers(setTrailer);
       trailer.set("grpc-status", "0");
-      if (reason !== undefined) {
-        const error =
-          reason instanceof ConnectError
-            ? reason
-            : new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
-        setTrailerStatus(trailer, error);
-      }
+      if (reason !== undefined) setTrailerStatus(trailer, toSentError(reason, this.#service));
       this.#trailers = toTrailers(trailer);
     }
     if (!stream.headersSent) this.#respond();

@@ -34,6 +34,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
     compressMinBytes: options.compressMinBytes ?? 1024,
     jsonOptions: options.jsonOptions,
     contextValues: options.contextValues,
+    describeError: options.describeError,
     signalled: new Set(),
   };
   const routes = new Map(

@@ -1,4 +1,4 @@
-import type { Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { CallContext } from "../call/context.js";
 import type { Route } from "../call/routes.js";
 import type { RequestHead, ServeOptions } from "../options.js";
@@ -18,6 +18,7 @@ export interface Service {
   readonly compressMinBytes: number;
   readonly jsonOptions: ServeOptions["jsonOptions"];
   readonly contextValues: ServeOptions["contextValues"];
+  readonly describeError: ServeOptions["describeError"];
   /** The calls whose handlers hold a signal: those to cancel when the server's patience ends. */
   readonly signalled: Set<CallContext>;
 }
@@ -26,7 +27,20 @@ export interface Service {
 export function createServedRoute(route: Route, { limits, jsonOptions }: Service): ServedRoute {
   const options = { readMaxBytes: limits.readMaxBytes, writeMaxBytes: limits.writeMaxBytes, jsonOptions };
   const { input, output } = route.method;
-  return { ...route, input: createCodecs(input, options), output: createCodecs(output, options) };
+  return {
+    ...route,
+    input: createCodecs(input, { ...options, unreadable: Code.InvalidArgument }),
+    output: createCodecs(output, options),
+  };
+}
+
+/** The error that is sent for whatever was thrown; what a handler throws by accident stays inside. */
+export function toSentError(reason: unknown, { describeError }: Service): ConnectError {
+  const error =
+    reason instanceof ConnectError
+      ? reason
+      : new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
+  return describeError === undefined ? error : describeError(error);
 }
 
 export type { RequestHead };

@@ -22,6 +22,8 @@ export interface CodecOptions {
   readonly readMaxBytes: number;
   readonly writeMaxBytes: number;
   readonly jsonOptions?: Partial<JsonReadOptions & JsonWriteOptions> | undefined;
+  /** Whose fault binary data is that cannot be read: the caller's (`InvalidArgument`), or default: this side's (`Internal`). */
+  readonly unreadable?: Code;
 }
 
 /** Both codecs of a message type. */
@@ -35,14 +37,15 @@ export function createCodecs(schema: DescMessage, options: CodecOptions): Codecs
   return { binary: createBinaryCodec(schema, options), json: createJsonCodec(schema, options) };
 }
 
-function createBinaryCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes }: CodecOptions): Codec {
+function createBinaryCodec(schema: DescMessage, options: CodecOptions): Codec {
+  const { readMaxBytes, writeMaxBytes, unreadable = Code.Internal } = options;
   return {
     parse(bytes) {
       if (bytes.length > readMaxBytes) throw readLimitError(readMaxBytes, bytes.length);
       try {
         return fromBinary(schema, bytes);
       } catch (error) {
-        throw new ConnectError(`parse binary: ${toMessage(error)}`, Code.Internal);
+        throw new ConnectError(`parse binary: ${toMessage(error)}`, unreadable);
       }
     },
     serialize(message) {

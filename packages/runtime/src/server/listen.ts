@@ -2,7 +2,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { stateLimits } from "@mecha/component";
 import { type ListenOptions, type RpcServer, serve } from "@mecha/rpc";
 import type { Door } from "../blocks/block.js";
-import { toConnectError } from "../telemetry/errors.js";
+import { describeRefusal, toConnectError } from "../telemetry/errors.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import { createGuard } from "./guard.js";
 import { type HttpRequest, type HttpResponse, send, sendError } from "./http.js";
@@ -31,6 +31,7 @@ export async function listen(options: ListenerOptions): Promise<RpcServer> {
       allowedOrigins: options.allowedOrigins,
       fallback: (request, response) => void open(options, request, response),
       limits: { readMaxBytes },
+      describeError: describeRefusal,
       // A misspelt field that is ignored drops a precondition without a word.
       jsonOptions: { ignoreUnknownFields: false },
     });

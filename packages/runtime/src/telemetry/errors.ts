@@ -54,6 +54,18 @@ export function fromComponentError(error: ComponentError): ConnectError {
   return new ConnectError(error.message, codes.get(reason) ?? Code.Unknown, undefined, details);
 }
 
+/** What the server refuses before a block sees it (a message that cannot be read, or is too large) with the reason that a block would give. */
+export function describeRefusal(error: ConnectError): ConnectError {
+  if (error.details.length > 0) return error;
+  const reason = refusals.get(error.code);
+  return reason === undefined ? error : fromComponentError(new ComponentError(reason, error.rawMessage));
+}
+
+const refusals = new Map<Code, "BAD_REQUEST" | "TOO_LARGE">([
+  [Code.InvalidArgument, "BAD_REQUEST"],
+  [Code.ResourceExhausted, "TOO_LARGE"],
+]);
+
 function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
 }

@@ -120,12 +120,25 @@ describe("the state block, called as curl calls it", () => {
     expect(json.items).toHaveLength(1);
   });
 
-  it("refuses JSON that is none or has a field it does not know, and serves on", async () => {
+  it("refuses JSON that is none or has a field it does not know, broken protobuf and messages too large to be read, and serves on", async () => {
     const { endpoint } = await startRuntime();
     for (const body of ['{"key":', '{"kez":"a"}', '{"key":5}', "[]"]) {
-      const { status, json } = await callState(endpoint, "Get", body);
-      expect({ status, code: json.code }).toEqual({ status: 400, code: "invalid_argument" });
+      const { status, json, reason } = await callState(endpoint, "Get", body);
+      expect({ status, code: json.code, reason }).toEqual({
+        status: 400,
+        code: "invalid_argument",
+        reason: "BAD_REQUEST",
+      });
     }
+    const broken = await fetch(`${endpoint}/mecha.state.v1.StateService/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/proto" },
+      body: new Uint8Array([0x12, 0x7f, 1]),
+    });
+    expect(broken.status).toBe(400);
+    expect(await broken.text()).toContain("BAD_REQUEST");
+    const huge = await callState(endpoint, "Set", { key: "k", value: base64(12 * 1024 * 1024) });
+    expect({ status: huge.status, reason: huge.reason }).toEqual({ status: 429, reason: "TOO_LARGE" });
     expect((await callState(endpoint, "Get", { key: "a" })).status).toBe(200);
   });
 
