@@ -15,11 +15,19 @@ Options:
   --package <path>    go only: the import path of the folder, for example example.com/shop/gen
   --python <program>  python only: the interpreter that has grpcio-tools (default: python3)`;
 
-/** A program that a language's generation needs: how to see that it is there, and how to get it. */
+/** What a language's generation needs, whether it is there, and how to get it. */
 interface Tool {
-  probe: [command: string, ...args: string[]];
+  name: string;
+  isThere(): boolean;
   install: string;
 }
+
+/** A program on PATH. Not every plugin of protoc knows an option that only tells its version: that it starts is enough. */
+const program = (name: string, install: string): Tool => ({
+  name,
+  isThere: () => spawnSync(name, ["--version"], { input: "" }).error === undefined,
+  install,
+});
 
 interface Language {
   tools: Tool[];
@@ -44,13 +52,14 @@ const languages: Record<string, Language> = {
   python: {
     tools: [
       {
-        probe: [python, "-c", "import grpc_tools"],
+        name: "grpcio-tools",
+        isThere: () => spawnSync(python, ["-c", "import grpc_tools"]).status === 0,
         install:
           "python3 -m venv .venv && .venv/bin/pip install grpcio grpcio-tools   # then add: --python .venv/bin/python",
       },
     ],
     generate(out) {
-      const files = globSync("mecha/**/*.proto", { cwd: resolve(root, "proto") }).sort();
+      const files = globSync("mecha/**/*.proto", { cwd: resolve(root, "proto") }).sort((a, b) => a.localeCompare(b));
       run(
         python,
         "-m",
@@ -63,15 +72,11 @@ const languages: Record<string, Language> = {
   },
   go: {
     tools: [
-      {
-        probe: ["protoc-gen-go", "--version"],
-        install:
-          "go install google.golang.org/protobuf/cmd/protoc-gen-go@latest     # and have $(go env GOPATH)/bin on PATH",
-      },
-      {
-        probe: ["protoc-gen-go-grpc", "--version"],
-        install: "go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@latest",
-      },
+      program(
+        "protoc-gen-go",
+        "go install google.golang.org/protobuf/cmd/protoc-gen-go@latest     # and have $(go env GOPATH)/bin on PATH",
+      ),
+      program("protoc-gen-go-grpc", "go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@latest"),
     ],
     generate(out) {
       if (flags.package === undefined)
@@ -88,12 +93,11 @@ const languages: Record<string, Language> = {
   },
   java: {
     tools: [
-      { probe: ["protoc", "--version"], install: "apt-get install protobuf-compiler     # or brew install protobuf" },
-      {
-        probe: ["protoc-gen-grpc-java", "--version"],
-        install:
-          "take io.grpc:protoc-gen-grpc-java for your platform from Maven Central, as protoc-gen-grpc-java on PATH",
-      },
+      program("protoc", "apt-get install protobuf-compiler     # or brew install protobuf"),
+      program(
+        "protoc-gen-grpc-java",
+        "take io.grpc:protoc-gen-grpc-java for your platform from Maven Central, as protoc-gen-grpc-java on PATH",
+      ),
     ],
     generate(out) {
       buf({
@@ -107,8 +111,8 @@ const languages: Record<string, Language> = {
   },
   rust: {
     tools: [
-      { probe: ["protoc-gen-prost", "--version"], install: "cargo install protoc-gen-prost protoc-gen-prost-crate" },
-      { probe: ["protoc-gen-tonic", "--version"], install: "cargo install protoc-gen-tonic" },
+      program("protoc-gen-prost", "cargo install protoc-gen-prost protoc-gen-prost-crate"),
+      program("protoc-gen-tonic", "cargo install protoc-gen-tonic"),
     ],
     generate(out) {
       buf({
@@ -133,12 +137,10 @@ function generate(name: string): void {
   const language = languages[name];
   if (language === undefined) fail(`there is no language "${name}"; there are ${Object.keys(languages).join(", ")}`);
   if (flags.out === undefined) fail("where to? Say --out <folder>");
-  const missing = language.tools.filter(({ probe: [command, ...args] }) => spawnSync(command, args).status !== 0);
+  const missing = language.tools.filter((tool) => !tool.isThere());
   if (missing.length > 0) {
-    const names = missing.map(({ probe }) => (probe[0] === python ? "grpcio-tools" : probe[0]));
-    fail(
-      `${name} needs ${names.join(" and ")}. To install:\n${missing.map(({ install }) => `  ${install}`).join("\n")}`,
-    );
+    const names = missing.map((tool) => tool.name).join(" and ");
+    fail(`${name} needs ${names}. To install:\n${missing.map(({ install }) => `  ${install}`).join("\n")}`);
   }
   const out = resolve(here, flags.out);
   mkdirSync(out, { recursive: true });
