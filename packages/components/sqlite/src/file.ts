@@ -3,6 +3,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  copyFileSync,
   existsSync,
   fsyncSync,
   linkSync,
@@ -44,7 +45,7 @@ function createFile(path: string): void {
   const draft = `${path}.${randomUUID()}.new`;
   closeSync(openSync(draft, "wx", 0o600));
   try {
-    linkSync(draft, path);
+    placeFile(draft, path);
   } catch (error) {
     // Another process was faster: its file is as good.
     if (codeOf(error) !== "EEXIST") throw error;
@@ -52,6 +53,16 @@ function createFile(path: string): void {
     rmSync(draft, { force: true });
   }
   syncFolder(dirname(path));
+}
+
+function placeFile(draft: string, path: string): void {
+  try {
+    linkSync(draft, path);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") throw error;
+    // A file system without hard links. A copy closes a descriptor of the file, but only in its first moment.
+    copyFileSync(draft, path, constants.COPYFILE_EXCL);
+  }
 }
 
 /** A new name in a folder survives a crash of the host once the folder is synced. */

@@ -4,13 +4,18 @@ import { componentClosed, toComponentError } from "./errors.js";
 import { failureOf, isBusy } from "./failure.js";
 import { retryWhileBusy } from "./retry.js";
 
+/** Who waits for a read. The signal is looked at only if the answer must wait: making one costs more than most reads. */
+export interface Caller {
+  readonly signal?: AbortSignal;
+}
+
 /** Reads, on the caller's thread: with WAL a reader waits for no writer, so an answer costs microseconds. */
 export interface Reader {
   readonly db: DatabaseSync;
   /** Runs `action`; at once unless the file is locked, which is rare (another process recovers it after a crash). */
-  read<T>(action: () => T): Awaitable<T>;
+  read<T>(action: () => T, caller?: Caller): Awaitable<T>;
   /** The same for several statements that must see one snapshot. */
-  snapshot<T>(action: () => T): Awaitable<T>;
+  snapshot<T>(action: () => T, caller?: Caller): Awaitable<T>;
   /** Refuses what comes after. */
   close(): void;
 }
@@ -28,17 +33,25 @@ export function createReader(db: DatabaseSync, lockTimeoutMs: number, logger: Lo
     throw toComponentError(failure);
   }
 
-  function retry<T>(action: () => T): T {
-    if (closed) throw componentClosed();
-    return action();
+  async function wait<T>(action: () => T, signal: AbortSignal | undefined): Promise<T> {
+    const attempt = () => {
+      if (closed) throw componentClosed();
+      return action();
+    };
+    try {
+      return await retryWhileBusy(attempt, lockTimeoutMs, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      return fail(error);
+    }
   }
 
-  function read<T>(action: () => T): Awaitable<T> {
+  function read<T>(action: () => T, caller?: Caller): Awaitable<T> {
     if (closed) throw componentClosed();
     try {
       return action();
     } catch (error) {
-      if (isBusy(error)) return retryWhileBusy(() => retry(action), lockTimeoutMs).catch(fail);
+      if (isBusy(error)) return wait(action, caller?.signal);
       return fail(error);
     }
   }
@@ -49,7 +62,7 @@ export function createReader(db: DatabaseSync, lockTimeoutMs: number, logger: Lo
     close() {
       closed = true;
     },
-    snapshot(action) {
+    snapshot(action, caller) {
       return read(() => {
         begin.run();
         try {
@@ -58,7 +71,7 @@ export function createReader(db: DatabaseSync, lockTimeoutMs: number, logger: Lo
           // Nothing was written; this only lets the snapshot go.
           if (db.isTransaction) commit.run();
         }
-      });
+      }, caller);
     },
   };
 }

@@ -22,13 +22,12 @@ export function createStateStore(
     features: stateFeatures,
     durability: settings.durability,
 
-    get({ keyspace, key }) {
-      // Answered at once, so nobody can have left: asking for the signal would have the runtime make one.
-      return reader.read(() => reads.get(keyspace, key));
+    get(call) {
+      return reader.read(() => reads.get(call.keyspace, call.key), call);
     },
 
-    getMany({ keyspace, keys, maxBytes, signal }) {
-      signal?.throwIfAborted();
+    getMany(call) {
+      const { keyspace, keys, maxBytes } = call;
       return reader.snapshot(() => {
         const items: StateItem[] = [];
         let bytes = 0;
@@ -40,7 +39,7 @@ export function createStateStore(
           items.push(item);
         }
         return items;
-      });
+      }, call);
     },
 
     write({ keyspace, operations, requestId, signal }) {
@@ -54,10 +53,9 @@ export function createStateStore(
       return writer.submit("state.write", { keyspace, operations: bare, requestId }, { blobs, signal });
     },
 
-    list({ keyspace, prefix, after, limit, maxBytes, keysOnly, signal }) {
-      signal?.throwIfAborted();
-      const range = rangeOfPrefix(prefix);
-      return reader.read(() => reads.list(keyspace, rangeAfter(range, after), { limit, maxBytes, keysOnly }));
+    list(call) {
+      const range = rangeAfter(rangeOfPrefix(call.prefix), call.after);
+      return reader.read(() => reads.list(call.keyspace, range, call), call);
     },
 
     watch,
