@@ -32,7 +32,7 @@ export interface EventDefaults {
   readonly id: string | undefined;
 }
 
-/** Checks an entry's event and fills in what it lacks; the message is the caller's and is not kept. */
+/** Checks an entry's event and fills in what it lacks, in a copy: in process the message is the caller's own. */
 export function toEvent(entry: PublishEntry, path: string, defaults: EventDefaults, violations: Violations): Event {
   const given = entry.event;
   if (given === undefined) {
@@ -47,12 +47,14 @@ export function toEvent(entry: PublishEntry, path: string, defaults: EventDefaul
   checkBytes(`${at}data_content_type`, given.dataContentType, maxAttributeBytes, violations);
   checkBytes(`${at}data_schema`, given.dataSchema, maxAttributeBytes, violations);
   checkExtensions(given.extensions, `${at}extensions`, violations);
-  given.id ||= defaults.id ?? uuidv7(defaults.now);
-  given.source ||= defaults.source;
-  given.type ||= entry.topic;
-  given.dataContentType ||= "application/octet-stream";
-  given.time ??= timestampFromMs(defaults.now);
-  return given;
+  return {
+    ...given,
+    id: given.id || (defaults.id ?? uuidv7(defaults.now)),
+    source: given.source || defaults.source,
+    type: given.type || entry.topic,
+    dataContentType: given.dataContentType || "application/octet-stream",
+    time: given.time ?? timestampFromMs(defaults.now),
+  };
 }
 
 function checkExtensions(extensions: Readonly<Record<string, string>>, field: string, violations: Violations): void {
