@@ -84,6 +84,8 @@ class Conversation {
     while (!this.#over.signal.aborted) {
       yield* this.#outgoing.splice(0);
       if (this.#over.signal.aborted) return;
+      // Said while the last one was being taken.
+      if (this.#outgoing.length > 0) continue;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
