@@ -5,5 +5,5 @@ test.each(["index.ts", "state.ts", "index.test.ts"])("the README's %s is the one
   const [readme, code] = await Promise.all(
     ["../README.md", `example/${name}`].map((path) => readFile(new URL(path, import.meta.url), "utf8")),
   );
-  expect(readme).toContain(`\`\`\`ts\n${code}\`\`\``);
+  expect(readme).toContain(`\`\`\`ts excerpt\n${code}\`\`\``);
 });

@@ -9,7 +9,10 @@ const run = promisify(execFile);
 const repository = join(import.meta.dirname, "../../..");
 const programs = join(import.meta.dirname, "../.readme");
 
-/** A program in a page: a fence of ```ts. One that says `ts no-run` is for another place (a test runner, a browser), and only its types are checked. */
+/**
+ * A program in a page: a fence of ```ts. Of one that says `ts no-run`, which runs for ever or elsewhere, only the types are checked; one that says
+ * `ts excerpt` is tested by its own package.
+ */
 interface Program {
   readonly name: string;
   readonly file: string;
