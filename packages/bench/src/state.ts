@@ -20,7 +20,7 @@ import { memory } from "@mecha/component-memory";
 import { sqlite } from "@mecha/component-sqlite";
 import { createTransport } from "@mecha/rpc";
 import { createRuntime } from "@mecha/runtime";
-import { type Figures, measureLoad, medianFigures } from "./load.ts";
+import { compare, type Figures, renderFigures } from "./measure.ts";
 
 const rounds = 5;
 const roundMs = 300;
@@ -41,8 +41,6 @@ interface Subject {
   readonly name: string;
   readonly get: (index: number) => unknown;
   readonly set: (index: number) => unknown;
-  /** The CPU that another process has used for it, in µs. */
-  readonly serverMicros?: () => Promise<number>;
 }
 
 interface Row extends Figures {
@@ -63,10 +61,12 @@ async function bench(type: TypeName): Promise<Row[]> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "mecha-bench-"));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const { serverMicros, ...others } = await otherProcess(type, folder, stack);
   const subjects = [
     await direct(type, join(folder, "direct"), stack),
     await inProcess(type, join(folder, "in-process"), stack),
-    ...(await otherProcess(type, folder, stack)),
+    others.unix,
+    others.tcp,
   ];
   for (const { set } of subjects) {
     for (let first = 0; first < keys; first += 100) {
@@ -76,18 +76,9 @@ async function bench(type: TypeName): Promise<Row[]> {
   const rows: Row[] = [];
   for (const callers of [1, 64]) {
     for (const operation of ["get", "set"] as const) {
-      const measured = subjects.map((): Figures[] => []);
-      // The first round only warms up.
-      for (let round = -1; round < rounds; round++) {
-        for (const [index, subject] of subjects.entries()) {
-          const options = { concurrency: callers, durationMs: roundMs };
-          const { serverMicros } = subject;
-          const figures = await measureLoad(subject[operation], serverMicros ? { ...options, serverMicros } : options);
-          if (round >= 0) measured[index]?.push(figures);
-        }
-      }
-      for (const [index, { name }] of subjects.entries()) {
-        rows.push({ component: type, operation, callers, subject: name, ...medianFigures(measured[index] ?? []) });
+      const ways = subjects.map((subject) => ({ name: subject.name, run: subject[operation] }));
+      for (const [subject, figures] of await compare(ways, { callers, rounds, roundMs, serverMicros })) {
+        rows.push({ component: type, operation, callers, subject, ...figures });
       }
     }
   }
@@ -113,7 +104,7 @@ async function inProcess(type: TypeName, dataDir: string, stack: AsyncDisposable
   return calling("runtime, in process", runtime.transport);
 }
 
-async function otherProcess(type: TypeName, folder: string, stack: AsyncDisposableStack): Promise<Subject[]> {
+async function otherProcess(type: TypeName, folder: string, stack: AsyncDisposableStack) {
   const server = fork(fileURLToPath(import.meta.url), ["--serve", type], {
     env: { ...process.env, BENCH_DIR: folder },
   });
@@ -123,15 +114,17 @@ async function otherProcess(type: TypeName, folder: string, stack: AsyncDisposab
     await exited;
   });
   const [{ unix, tcp }] = (await once(server, "message")) as [{ unix: string; tcp: string }];
-  const serverMicros = async () => {
+  /** The CPU that the other process has used, in µs. */
+  const serverMicros = async (): Promise<number> => {
     const answer = once(server, "message");
     server.send("cpu");
     return ((await answer) as [number])[0];
   };
-  return [
-    { ...calling("runtime, over a Unix socket", createTransport({ endpoint: unix })), serverMicros },
-    { ...calling("runtime, over TCP", createTransport({ endpoint: tcp })), serverMicros },
-  ];
+  return {
+    serverMicros,
+    unix: calling("runtime, over a Unix socket", createTransport({ endpoint: unix })),
+    tcp: calling("runtime, over TCP", createTransport({ endpoint: tcp })),
+  };
 }
 
 function calling(name: string, transport: Transport): Subject {
@@ -176,27 +169,11 @@ async function serve(type: TypeName): Promise<void> {
 }
 
 function render(rows: readonly Row[]): string {
-  const line = ({ component, operation, callers, subject, ...figures }: Row) => {
-    const cells = [
-      component,
-      operation,
-      callers,
-      subject,
-      Math.round(figures.perSecond).toLocaleString("en"),
-      figures.p50Ms.toFixed(4),
-      figures.p99Ms.toFixed(4),
-      figures.clientMicros.toFixed(1),
-      figures.serverMicros.toFixed(1),
-    ];
-    return `| ${cells.join(" | ")} |`;
-  };
-  return [
-    `${valueBytes}-byte values, ${keys} keys, Node ${process.versions.node}, medians of ${rounds} rounds taking turns`,
-    "",
-    "| component | operation | callers | subject | calls/s | p50 ms | p99 ms | µs CPU here | µs CPU server |",
-    "|---|---|---|---|---|---|---|---|---|",
-    ...rows.map(line),
-  ].join("\n");
+  const title = `${valueBytes}-byte values, ${keys} keys, Node ${process.versions.node}, medians of ${rounds} rounds taking turns`;
+  const lines = rows.map(({ component, operation, callers, subject, ...figures }): [string[], Figures] => {
+    return [[component, operation, String(callers), subject], figures];
+  });
+  return `${title}\n\n${renderFigures(["component", "operation", "callers", "subject"], lines)}`;
 }
 
 await main();
