@@ -102,7 +102,7 @@ export class CallContext implements HandlerContext {
   }
 
   /** Gives the handler what interceptors put in the place of the request's own. */
-  replace(header: Headers, signal: AbortSignal, values: ContextValues): void {
+  replace(header: Headers, signal: AbortSignal | undefined, values: ContextValues): void {
     this.#requestHeader = header;
     this.#signal = signal;
     this.#values = values;

@@ -41,9 +41,11 @@ async function invokeUnaryIntercepted(
   message: Message,
   interceptors: readonly Interceptor[],
 ): Promise<Message> {
+  const own = toRequest(context, false, message);
   const call = async (request: AnyRequest) => {
-    context.replace(request.header, request.signal, request.contextValues);
-    const output = await (spec.impl as unknown as UnaryFn)(request.message as Message, context);
+    takeOver(context, own, request);
+    const result = (spec.impl as unknown as UnaryFn)(request.message as Message, context);
+    const output = isPromise(result) ? await result : result;
     return {
       stream: false,
       service: spec.method.parent,
@@ -53,8 +55,7 @@ async function invokeUnaryIntercepted(
       trailer: context.responseTrailer,
     } as unknown as AnyResponse;
   };
-  const request = { stream: false, message, method: spec.method, ...toRequestCommon(context) };
-  const response = await intercept(call, interceptors)(request as unknown as AnyRequest);
+  const response = await intercept(call, interceptors)(own);
   copyHeaders(response.header, context.responseHeader);
   copyHeaders(response.trailer, context.responseTrailer);
   return response.message as Message;
@@ -86,8 +87,9 @@ async function* invokeIntercepted(
   input: AsyncIterable<Message>,
   interceptors: readonly Interceptor[],
 ): AsyncGenerator<Message> {
+  const own = toRequest(context, true, input);
   const call = async (request: AnyRequest) => {
-    context.replace(request.header, request.signal, request.contextValues);
+    takeOver(context, own, request);
     const messages = request.message as AsyncIterable<Message>;
     return {
       stream: true,
@@ -98,8 +100,7 @@ async function* invokeIntercepted(
       trailer: context.responseTrailer,
     } as unknown as AnyResponse;
   };
-  const request = { stream: true, message: input, method: spec.method, ...toRequestCommon(context) };
-  const response = await intercept(call, interceptors)(request as unknown as AnyRequest);
+  const response = await intercept(call, interceptors)(own);
   copyHeaders(response.header, context.responseHeader);
   yield* response.message as AsyncIterable<Message>;
   copyHeaders(response.trailer, context.responseTrailer);
@@ -165,15 +166,27 @@ function iterable<T>(iterate: () => AsyncIterator<T>): AsyncIterable<T> {
   return { [Symbol.asyncIterator]: iterate };
 }
 
-function toRequestCommon(context: CallContext) {
+/** A call as interceptors see it, with properties of its own, which they may copy. The signal is made when somebody asks. */
+function toRequest(context: CallContext, stream: boolean, message: unknown): AnyRequest {
+  const { method, requestMethod, url, requestHeader, service, values } = context;
   return {
-    requestMethod: context.requestMethod,
-    url: context.url,
-    signal: context.signal,
-    header: context.requestHeader,
-    service: context.service,
-    contextValues: context.values,
-  };
+    stream,
+    message,
+    method,
+    service,
+    requestMethod,
+    url,
+    header: requestHeader,
+    contextValues: values,
+    get signal() {
+      return context.signal;
+    },
+  } as unknown as AnyRequest;
+}
+
+/** The handler gets what the last interceptor passed on; looking at an untouched signal would make it. */
+function takeOver(context: CallContext, own: AnyRequest, sent: AnyRequest): void {
+  context.replace(sent.header, sent === own ? undefined : sent.signal, sent.contextValues);
 }
 
 /** Interceptors may answer with Headers of their own. */

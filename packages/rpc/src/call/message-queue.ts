@@ -20,6 +20,11 @@ export class MessageQueue<T> implements AsyncIterableIterator<T> {
     return this.#items.length - this.#head;
   }
 
+  /** Whether no more items come. */
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
   push(item: T): void {
     if (this.#end) return;
     const waiter = this.#waiting.shift();

@@ -1,6 +1,7 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import { deadlineExceeded, EarlyEnd } from "../call/end.js";
+import { toResetError } from "../wire/reset-error.js";
 import type { ClientConfig } from "./config.js";
 import { connectionLost } from "./connect-socket.js";
 import type { Http2Sessions } from "./http2-sessions.js";
@@ -45,7 +46,7 @@ export function openHttp2(
     fail,
     take(opened) {
       stream = opened;
-      listen(opened, events, finish, fail);
+      listen(opened, events, () => over, finish, fail);
       events.open(opened);
     },
   });
@@ -60,6 +61,7 @@ export function openHttp2(
 function listen(
   stream: ClientHttp2Stream,
   events: Http2Events,
+  isOver: () => boolean,
   finish: () => boolean,
   fail: (error: ConnectError) => void,
 ): void {
@@ -79,29 +81,12 @@ function listen(
     cause = error;
   });
   stream.on("close", () => {
+    if (isOver()) return;
     const lost = session === undefined || session.destroyed || session.socket?.destroyed === true;
     const code = stream.rstCode ?? constants.NGHTTP2_NO_ERROR;
     fail(lost && code !== constants.NGHTTP2_REFUSED_STREAM ? connectionLost(cause) : toResetError(code, cause));
   });
 }
-
-/** Why a server reset a stream, by the rules of gRPC over HTTP/2. */
-function toResetError(code: number, cause: unknown): ConnectError {
-  const [kind, name] = resetCodes.get(code) ?? [Code.Internal, `0x${code.toString(16)}`];
-  const message = `http/2 stream closed with error code ${name} (0x${code.toString(16)})`;
-  return new ConnectError(message, kind, undefined, undefined, cause);
-}
-
-const resetCodes = new Map<number, [code: Code, name: string]>([
-  [constants.NGHTTP2_NO_ERROR, [Code.Internal, "NO_ERROR"]],
-  [constants.NGHTTP2_PROTOCOL_ERROR, [Code.Internal, "PROTOCOL_ERROR"]],
-  [constants.NGHTTP2_INTERNAL_ERROR, [Code.Internal, "INTERNAL_ERROR"]],
-  [constants.NGHTTP2_REFUSED_STREAM, [Code.Unavailable, "REFUSED_STREAM"]],
-  [constants.NGHTTP2_CANCEL, [Code.Canceled, "CANCEL"]],
-  [constants.NGHTTP2_ENHANCE_YOUR_CALM, [Code.ResourceExhausted, "ENHANCE_YOUR_CALM"]],
-  [constants.NGHTTP2_INADEQUATE_SECURITY, [Code.PermissionDenied, "INADEQUATE_SECURITY"]],
-  [constants.NGHTTP2_HTTP_1_1_REQUIRED, [Code.PermissionDenied, "HTTP_1_1_REQUIRED"]],
-]);
 
 /** The pseudo headers of a request. */
 export function toPseudoHeaders({ endpoint }: ClientConfig, method: string, path: string): OutgoingHttpHeaders {

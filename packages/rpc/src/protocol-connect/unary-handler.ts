@@ -118,12 +118,9 @@ class UnaryCall {
     const { setHeader, setTrailer } = this.#context;
     if (setHeader === undefined && setTrailer === undefined) this.#send(200, ["content-type", type], body);
     else {
-      const header = new Headers({ "content-type": type });
-      setHeader?.forEach((value, name) => {
-        if (name === "content-type") header.set(name, value);
-        else header.append(name, value);
-      });
-      this.#send(200, this.#withTrailer(header), body);
+      const headers: string[] = [];
+      if (!setHeader?.has("content-type")) headers.push("content-type", type);
+      this.#send(200, this.#withMetadata(headers, setHeader), body);
     }
   };
 
@@ -135,13 +132,12 @@ class UnaryCall {
     // An error from another server is passed on without what that server's protocol said.
     if (!error.isWireError) mergeNonProtocolHeaders(header, error.metadata);
     const body = errorToJsonBytes(error, this.#service.jsonOptions);
-    this.#send(codeToHttpStatus(error.code), this.#withTrailer(header), body);
+    this.#send(codeToHttpStatus(error.code), this.#withMetadata([], header), body);
   };
 
   /** In unary calls, trailers travel as headers with a prefix. */
-  #withTrailer(header: Headers): string[] {
-    const list: string[] = [];
-    header.forEach((value, name) => {
+  #withMetadata(list: string[], header: Headers | undefined): string[] {
+    header?.forEach((value, name) => {
       list.push(name, value);
     });
     this.#context.setTrailer?.forEach((value, name) => {

@@ -5,13 +5,14 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import { CallContext } from "../call/context.js";
 import { invokeStream, invokeUnary, isPromise } from "../call/invoke.js";
 import { MessageQueue } from "../call/message-queue.js";
-import { type Http2Exchange, toHttp2Headers, toResetError } from "../server/exchange.js";
+import { type Http2Exchange, toHttp2Headers } from "../server/exchange.js";
 import { type ServedRoute, type Service, toSentError } from "../server/service.js";
 import type { Codec } from "../wire/codec.js";
 import { type Negotiated, negotiate } from "../wire/compression.js";
 import { compressedFlag, type Envelope, encodeEnvelope } from "../wire/envelope.js";
 import { EnvelopeWriter } from "../wire/envelope-writer.js";
 import { MessageReader } from "../wire/message-reader.js";
+import { toGoneError } from "../wire/reset-error.js";
 
 /** So many decoded messages wait for a handler before the client is made to wait. */
 const readAhead = 64;
@@ -159,7 +160,9 @@ export class GrpcCall {
       if (!stream.aborted) reader.end();
     });
     // The handler learns from its messages, and from its signal, that nobody is there any more.
-    stream.once("close", () => queue.fail(toResetError(stream.rstCode)));
+    stream.once("close", () => {
+      if (!queue.ended) queue.fail(toGoneError(stream.rstCode));
+    });
     void this.#produce(invokeStream(spec, this.#context, queue, this.#service.interceptors));
   }
 
@@ -174,7 +177,7 @@ export class GrpcCall {
         const encoded = this.#encode(result.value);
         const envelope = isPromise(encoded) ? await encoded : encoded;
         if (stream.destroyed || stream.closed) {
-          this.#context.abort(toResetError(stream.rstCode));
+          this.#context.abort(toGoneError(stream.rstCode));
           await messages.return?.();
           break;
         }

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { toRequestHeaders } from "../call/request-headers.js";
 import type { RequestHead } from "../options.js";
 import { readLimitError } from "../wire/limits.js";
+import { toGoneError } from "../wire/reset-error.js";
 import type { Watch, Watched } from "./watch.js";
 
 /** One request and its response, whichever HTTP version carries them. */
@@ -94,7 +96,7 @@ export class Http1Exchange implements Exchange, Watched {
   }
 
   headers(): Headers {
-    return toHeaders(this.#request.headers);
+    return toRequestHeaders(this.#request.headers);
   }
 
   absoluteUrl(): string {
@@ -200,7 +202,7 @@ export class Http2Exchange implements Exchange, Watched {
   }
 
   headers(): Headers {
-    return toHeaders(this.#headers);
+    return toRequestHeaders(this.#headers);
   }
 
   absoluteUrl(): string {
@@ -282,23 +284,13 @@ export class Http2Exchange implements Exchange, Watched {
 
   onGone(gone: (reason: ConnectError) => void): void {
     const stream = this.#stream;
-    if (stream.destroyed || stream.closed) gone(toResetError(stream.rstCode));
-    else stream.once("close", () => gone(toResetError(stream.rstCode)));
+    if (stream.destroyed || stream.closed) gone(toGoneError(stream.rstCode));
+    else stream.once("close", () => gone(toGoneError(stream.rstCode)));
   }
 
   expire(): void {
     this.#timedOut?.();
   }
-}
-
-/** Why a client reset a stream. */
-export function toResetError(code: number | undefined): ConnectError {
-  const name = Object.entries(constants).find(
-    ([key, value]) =>
-      value === code && /^NGHTTP2_[A-Z_0-9]+$/.test(key) && !/ERR_|FLAG|SETTINGS_|STREAM_STATE|HCAT|NV_/.test(key),
-  )?.[0];
-  const kind = code === constants.NGHTTP2_REFUSED_STREAM ? Code.Unavailable : Code.Canceled;
-  return new ConnectError(`http/2 stream closed with error code ${name?.slice("NGHTTP2_".length) ?? code}`, kind);
 }
 
 /** Headers for Node's HTTP/2 from names and values in turn. */
@@ -318,17 +310,6 @@ export function toHttp2Headers(status: number, headers: readonly string[]): Reco
 
 function joinHeader(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(", ") : value;
-}
-
-function toHeaders(source: IncomingHttpHeaders): Headers {
-  const headers = new Headers();
-  for (const name in source) {
-    if (name.charCodeAt(0) === 0x3a) continue;
-    const value = source[name];
-    if (typeof value === "string") headers.append(name, value);
-    else if (value) for (const item of value) headers.append(name, item);
-  }
-  return headers;
 }
 
 function toUrl(secure: boolean, authority: string | undefined, path: string): string {

@@ -20,10 +20,13 @@ export interface Envelope {
  */
 export class EnvelopeReader {
   readonly #maxBytes: number;
-  #pending: Uint8Array[] = [];
-  #size = 0;
-  /** How many bytes must be there before it is worth looking again. */
-  #wanted = headerBytes;
+  /** A header that is not complete: at most four bytes. */
+  #header: Uint8Array = nothing;
+  /** The message that is not complete, in parts. */
+  #parts: Uint8Array[] = [];
+  #flags = 0;
+  #length = 0;
+  #missing = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -32,40 +35,60 @@ export class EnvelopeReader {
   /** Takes a chunk and gives what is complete. */
   read(chunk: Uint8Array, take: (envelope: Envelope) => void): void {
     let buffer = chunk;
-    if (this.#size > 0) {
-      this.#pending.push(chunk);
-      this.#size += chunk.length;
-      if (this.#size < this.#wanted) return;
-      buffer = Buffer.concat(this.#pending, this.#size);
-      this.#pending = [];
-      this.#size = 0;
-    }
     let offset = 0;
-    this.#wanted = headerBytes;
+    if (this.#missing > 0) {
+      offset = Math.min(this.#missing, buffer.length);
+      this.#keep(buffer.subarray(0, offset));
+      if (this.#missing > 0) return;
+      take({ flags: this.#flags, data: this.#join() });
+    } else if (this.#header.length > 0) {
+      buffer = Buffer.concat([this.#header, buffer]);
+      this.#header = nothing;
+    }
     while (buffer.length - offset >= headerBytes) {
+      const flags = buffer[offset] as number;
       const length = readLength(buffer, offset);
       if (length > this.#maxBytes) throw readLimitError(this.#maxBytes, length);
-      const start = offset + headerBytes;
-      if (buffer.length - start < length) {
-        this.#wanted = headerBytes + length;
-        break;
+      offset += headerBytes;
+      if (buffer.length - offset < length) {
+        this.#flags = flags;
+        this.#length = length;
+        this.#missing = length;
+        this.#keep(buffer.subarray(offset));
+        return;
       }
-      take({ flags: buffer[offset] as number, data: new Uint8Array(buffer.subarray(start, start + length)) });
-      offset = start + length;
+      take({ flags, data: new Uint8Array(buffer.subarray(offset, offset + length)) });
+      offset += length;
     }
-    if (offset < buffer.length) {
-      // A copy, unless the rest is most of the chunk anyway: what is kept must not pin what is done.
-      const rest = buffer.subarray(offset);
-      this.#pending.push(rest.length * 2 < buffer.buffer.byteLength ? new Uint8Array(rest) : rest);
-      this.#size = rest.length;
-    }
+    if (offset < buffer.length) this.#header = new Uint8Array(buffer.subarray(offset));
   }
 
   /** The stream has ended: nothing may be left over. */
   end(): void {
-    if (this.#size > 0) throw new ConnectError("protocol error: incomplete envelope", Code.InvalidArgument);
+    if (this.#missing > 0 || this.#header.length > 0) {
+      throw new ConnectError("protocol error: incomplete envelope", Code.InvalidArgument);
+    }
+  }
+
+  /** Keeps a part of a message; a small one as a copy, because bytes that drip in would each keep a whole chunk alive. */
+  #keep(part: Uint8Array): void {
+    this.#missing -= part.length;
+    if (part.length > 0) this.#parts.push(part.length * 2 < part.buffer.byteLength ? new Uint8Array(part) : part);
+  }
+
+  #join(): Uint8Array {
+    const data = new Uint8Array(this.#length);
+    let offset = 0;
+    for (const part of this.#parts) {
+      data.set(part, offset);
+      offset += part.length;
+    }
+    this.#parts = [];
+    return data;
   }
 }
+
+const nothing = new Uint8Array(0);
 
 function readLength(buffer: Uint8Array, offset: number): number {
   return (
