@@ -3,7 +3,13 @@ import { create, createFileRegistry, type DescMethodUnary, fromJson, type Messag
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
 
-const field = (name: string, number: number, type: string) => ({ name, number, type, label: "LABEL_OPTIONAL" });
+const field = (name: string, number: number, type: string, jsonName = name) => ({
+  name,
+  jsonName,
+  number,
+  type,
+  label: "LABEL_OPTIONAL",
+});
 
 const registry = createFileRegistry(
   fromJson(FileDescriptorSetSchema, {
@@ -19,7 +25,7 @@ const registry = createFileRegistry(
             field: [
               field("key", 1, "TYPE_STRING"),
               field("value", 2, "TYPE_BYTES"),
-              { ...field("content_type", 3, "TYPE_STRING"), jsonName: "contentType" },
+              field("content_type", 3, "TYPE_STRING", "contentType"),
               field("etag", 4, "TYPE_STRING"),
             ],
           },

@@ -9,6 +9,7 @@ import {
   toJsonString,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { createJsonWriter } from "./json-writer.js";
 import { readLimitError, writeLimitError } from "./limits.js";
 
 /** Reads and writes the messages of one type in one format. */
@@ -65,6 +66,7 @@ const decoder = new TextDecoder();
 
 function createJsonCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes, jsonOptions }: CodecOptions): Codec {
   const options = { ignoreUnknownFields: true, ...jsonOptions };
+  const write = changesWriting(options) ? undefined : createJsonWriter(schema);
   return {
     parse(bytes) {
       if (bytes.length > readMaxBytes) throw readLimitError(readMaxBytes, bytes.length);
@@ -77,7 +79,7 @@ function createJsonCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes, jso
     serialize(message) {
       let text: string;
       try {
-        text = toJsonString(schema, message, options);
+        text = write ? write(message) : toJsonString(schema, message, options);
       } catch (error) {
         throw ConnectError.from(error, Code.Internal);
       }
@@ -86,6 +88,11 @@ function createJsonCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes, jso
       return bytes;
     },
   };
+}
+
+function changesWriting(options: Partial<JsonWriteOptions>): boolean {
+  const { alwaysEmitImplicit, enumAsInteger, useProtoFieldName, registry } = options;
+  return Boolean(alwaysEmitImplicit || enumAsInteger || useProtoFieldName || registry);
 }
 
 function toMessage(error: unknown): string {
