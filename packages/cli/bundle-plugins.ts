@@ -1,6 +1,7 @@
 import type { Options } from "tsup";
 
 type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
+type TsupPlugin = NonNullable<Options["plugins"]>[number];
 
 /**
  * Gives a CommonJS package that is imported lazily (`const { Pool } = await import("pg")`) its named exports. With code splitting esbuild puts
@@ -38,20 +39,26 @@ export const englishOnly: Plugin = {
   },
 };
 
+/** `import a, { b as c } from "node:x"`, and what else of that kind esbuild writes, with or without white space. */
+const builtinImport = /\bimport\s*(?:([\w$]+)\s*,?)?\s*(?:\*\s*as\s+([\w$]+)|(\{[^}]*\}))?\s*from\s*("node:[\w/]+");?/g;
+
 /**
  * Takes Node's own modules as they are. An `import` of one reads everything that it exports, and `node:http` then loads undici for its
  * `WebSocket`: 6 MiB and 50 ms for what nobody asked for.
  */
-export const plainBuiltins: Plugin = {
+export const plainBuiltins: TsupPlugin = {
   name: "plain-builtins",
-  setup(build) {
-    const namespace = "plain-builtins";
-    build.onResolve({ filter: /^node:/ }, ({ path, kind }) =>
-      kind === "import-statement" ? { path, namespace } : undefined,
+  renderChunk(code) {
+    const plain = code.replace(
+      builtinImport,
+      (_, whole?: string, namespace?: string, names?: string, module?: string) => {
+        const value = `globalThis.process.getBuiltinModule(${module})`;
+        const targets = [whole, namespace, names?.replaceAll(/\s+as\s+/g, ":")].filter(
+          (target) => target !== undefined,
+        );
+        return targets.map((target) => `var ${target}=${value};`).join("");
+      },
     );
-    build.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
-      loader: "js",
-    }));
+    return { code: plain };
   },
 };

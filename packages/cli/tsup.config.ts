@@ -10,7 +10,8 @@ export default preset(
     // esbuild shakes by itself; a second pass costs ten seconds and saves nothing.
     treeshake: false,
     noExternal: [/.*/],
-    esbuildPlugins: [lazyCommonJs, englishOnly, plainBuiltins],
+    esbuildPlugins: [lazyCommonJs, englishOnly],
+    plugins: [plainBuiltins],
     esbuildOptions(options) {
       // Less to read and to keep in memory; names stay, for stack traces.
       options.minifyWhitespace = true;
