@@ -55,7 +55,7 @@ export type ${typeName}Feature = never;
 `,
     [`${component}/conformance.ts`]: `import assert from "node:assert/strict";
 import type { Component } from "../component.js";
-import type { ConformanceCase } from "../state/conformance/harness.js";
+import type { ConformanceCase } from "../suite/cases.js";
 import type { Awaitable } from "../state/interface.js";
 
 /** What a component's tests tell the ${name} suite. */

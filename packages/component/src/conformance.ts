@@ -2,3 +2,4 @@ export { createManualClock, type ManualClock } from "./manual-clock.js";
 export * from "./pubsub/conformance.js";
 export { startComponent } from "./start-component.js";
 export * from "./state/conformance.js";
+export type { BlockHarness, ConformanceCase } from "./suite/cases.js";

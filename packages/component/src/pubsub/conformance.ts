@@ -1,4 +1,4 @@
-import type { ConformanceCase } from "../state/conformance/harness.js";
+import { bindCases, type ConformanceCase } from "../suite/cases.js";
 
 export type { PubSubHarness } from "./conformance/harness.js";
 
@@ -16,17 +16,6 @@ import { PubSubKit } from "./conformance/kit.js";
  * for (const { name, run } of pubsubConformance(harness)) test(name, run);
  */
 export function pubsubConformance(harness: PubSubHarness): ConformanceCase[] {
-  return [...declarations, ...delivery, ...groups, ...features]
-    .filter(
-      ({ feature, applies }) =>
-        (feature === undefined || harness.features.includes(feature)) && (applies?.(harness) ?? true),
-    )
-    .map(({ name, feature, run }) => ({
-      name,
-      ...(feature !== undefined && { feature }),
-      async run() {
-        await using kit = new PubSubKit(harness);
-        await run(kit);
-      },
-    }));
+  const all = [...declarations, ...delivery, ...groups, ...features];
+  return bindCases(all, harness, (own) => new PubSubKit(own));
 }

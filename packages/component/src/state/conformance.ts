@@ -1,8 +1,9 @@
+import { bindCases, type ConformanceCase } from "../suite/cases.js";
 import { concurrencyCases } from "./conformance/concurrency.js";
 import { expiryCases } from "./conformance/expiry.js";
-import type { ConformanceCase, StateHarness } from "./conformance/harness.js";
+import type { StateHarness } from "./conformance/harness.js";
 import { itemCases } from "./conformance/items.js";
-import { bindCases } from "./conformance/kit.js";
+import { StateKit } from "./conformance/kit.js";
 import { lifecycleCases } from "./conformance/lifecycle.js";
 import { limitCases } from "./conformance/limits.js";
 import { listCases } from "./conformance/list.js";
@@ -11,7 +12,7 @@ import { requestIdCases } from "./conformance/request-ids.js";
 import { resumeCases } from "./conformance/resume.js";
 import { watchCases } from "./conformance/watch.js";
 
-export type { ConformanceCase, StateHarness } from "./conformance/harness.js";
+export type { StateHarness } from "./conformance/harness.js";
 
 /**
  * Every rule of `mecha.state.v1` that is a store's to keep, as cases for any test runner:
@@ -30,5 +31,5 @@ export function stateConformance(harness: StateHarness): ConformanceCase[] {
     ...resumeCases,
     ...limitCases,
   ];
-  return bindCases(all, harness);
+  return bindCases(all, harness, (own) => new StateKit(own));
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { CaseDefinition } from "./cases.js";
+import type { CaseDefinition } from "./kit.js";
 
 /** What a pubsub says of itself. */
 export const declarations: CaseDefinition[] = [

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import type { CaseDefinition } from "./cases.js";
-import { entry, sorted, text } from "./kit.js";
+import { type CaseDefinition, entry, sorted, text } from "./kit.js";
 
 /** What every pubsub does with an event between publishing and settling. */
 export const delivery: CaseDefinition[] = [

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { pubsubLimits } from "../features.js";
-import type { CaseDefinition } from "./cases.js";
-import { type Consumer, entry, text } from "./kit.js";
+import { type CaseDefinition, type Consumer, entry, text } from "./kit.js";
 
 /** Takes everything that comes, acking each, until `count` events came. */
 async function drain(consumer: Consumer, count: number): Promise<string[]> {

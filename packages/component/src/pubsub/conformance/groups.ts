@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { ComponentError } from "../../errors.js";
-import type { CaseDefinition } from "./cases.js";
-import { entry, plainGroup, sorted, text } from "./kit.js";
+import { type CaseDefinition, entry, plainGroup, sorted, text } from "./kit.js";
 
 const refusedWith = (reason: string, fields?: string) => (error: unknown) => {
   assert(error instanceof ComponentError, String(error));

@@ -1,14 +1,13 @@
 import type { Component } from "../../component.js";
 import type { Durability } from "../../durability.js";
 import type { Awaitable } from "../../state/interface.js";
+import type { BlockHarness } from "../../suite/cases.js";
 import type { PubSubFeature } from "../features.js";
 
 /** What a component's tests tell the pubsub suite: how to open it, and what it promises. */
-export interface PubSubHarness {
+export interface PubSubHarness extends BlockHarness<PubSubFeature> {
   /** Starts the component on the storage of this suite; called several times, also while others are open (as another process would). */
   open(): Awaitable<Component>;
-  /** Every feature that the component must have: the suite fails if it declares another set, and leaves out the cases of the rest. */
-  readonly features: readonly PubSubFeature[];
   /** What the component must declare under this configuration. From HOST on the suite proves that a restart keeps everything. */
   readonly durability: Durability;
   /** Whether components that are open at the same time share what is stored. Only what lives inside one process does not. */

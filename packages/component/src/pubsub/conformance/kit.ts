@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Component } from "../../component.js";
 import type { DeliverySource, Lease, Settlement } from "../../delivery/interface.js";
+import type { CaseOf } from "../../suite/cases.js";
+import type { PubSubFeature } from "../features.js";
 import type { GroupSettings, PublishOutcome, PubSub, PubSubEntry } from "../interface.js";
 import type { PubSubHarness } from "./harness.js";
+
+/** A case of the pubsub suite. */
+export type CaseDefinition = CaseOf<PubSubFeature, PubSubHarness, PubSubKit>;
 
 /** The settings of a group that asks for nothing special. */
 export const plainGroup: GroupSettings = {

@@ -26,20 +26,6 @@ export async function alongside(
   await Promise.all([work(() => over), done]);
 }
 
-/** Waits for `work`; fails after `deadlineMs`. */
-export async function within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const message = `not over after ${deadlineMs} ms: a call was not answered`;
-    timer = setTimeout(() => reject(new assert.AssertionError({ message })), deadlineMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** Asserts that a call is refused for `reason`, and that the refusal carries `metadata`. */
 export async function refused(
   call: Promise<unknown>,

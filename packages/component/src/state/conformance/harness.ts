@@ -1,17 +1,16 @@
 import type { Component } from "../../component.js";
 import type { Durability } from "../../durability.js";
+import type { BlockHarness } from "../../suite/cases.js";
 import type { StateFeature } from "../features.js";
 import type { Awaitable } from "../interface.js";
 
 /** What a component's tests tell the state suite: how to open it, and what it promises. */
-export interface StateHarness {
+export interface StateHarness extends BlockHarness<StateFeature> {
   /**
    * Starts the component on the storage of this suite: always the same one, empty or not, since every case has keyspaces of its own. It is
    * called several times, also while others are open (then as another process would), and again after they were closed.
    */
   open(): Awaitable<Component>;
-  /** Every feature that the component must have: the suite fails if it declares another set, and leaves out the cases of the rest. */
-  readonly features: readonly StateFeature[];
   /** What the component must declare under this configuration. From HOST on the suite proves that a restart keeps everything. */
   readonly durability: Durability;
   /** Whether components that are open at the same time share what is stored. Only what lives inside one process does not. */
@@ -23,12 +22,4 @@ export interface StateHarness {
   advance?(ms: number): Awaitable<void>;
   /** Makes every resume token that was given so far too old, by whatever limit the store has. Left out: RESUME_EXPIRED is not proven. */
   expireResumeTokens?(component: Component, keyspace: string): Awaitable<void>;
-}
-
-/** One case of a suite. It needs no test runner: it resolves, or rejects with what is wrong. */
-export interface ConformanceCase {
-  readonly name: string;
-  /** The feature that it proves; none: the core. */
-  readonly feature?: string;
-  run(): Promise<void>;
 }

@@ -1,45 +1,13 @@
 import assert from "node:assert/strict";
 import type { Component } from "../../component.js";
+import type { CaseOf } from "../../suite/cases.js";
 import type { StateFeature } from "../features.js";
-import { eventually, within } from "./expect.js";
-import type { ConformanceCase, StateHarness } from "./harness.js";
+import { eventually } from "./expect.js";
+import type { StateHarness } from "./harness.js";
 import { StateSession } from "./session.js";
 
-/** A case before it is bound to a harness. */
-export interface CaseDefinition {
-  readonly name: string;
-  readonly feature?: StateFeature;
-  /** Whether the case means something for this harness. Default: for every one. */
-  readonly applies?: (harness: StateHarness) => boolean;
-  readonly run: (kit: StateKit) => Promise<void>;
-}
-
-/** How long a case may take, in ms: a store that never answers fails it instead of stopping the suite. */
-const caseDeadlineMs = 15_000;
-
-/** Binds the cases that apply to a harness. */
-export function bindCases(definitions: readonly CaseDefinition[], harness: StateHarness): ConformanceCase[] {
-  return definitions
-    .filter(
-      ({ feature, applies }) =>
-        (feature === undefined || harness.features.includes(feature)) && (applies?.(harness) ?? true),
-    )
-    .map(({ name, feature, run }) => ({
-      name,
-      ...(feature !== undefined && { feature }),
-      async run() {
-        const kit = new StateKit(harness);
-        try {
-          await within(caseDeadlineMs, run(kit));
-        } catch (error) {
-          // What failed first is what the reader must see.
-          await kit[Symbol.asyncDispose]().catch(() => {});
-          throw error;
-        }
-        await kit[Symbol.asyncDispose]();
-      },
-    }));
-}
+/** A case of the state suite. */
+export type CaseDefinition = CaseOf<StateFeature, StateHarness, StateKit>;
 
 /** For cases that need what was stored to outlive the component. */
 export const survivesRestart = (harness: StateHarness) => harness.durability !== "PROCESS";
