@@ -39,7 +39,7 @@ export interface ServerKind {
   afterStop?(port: number, folder: string): Promise<void>;
 }
 
-const startTimeoutMs = 60_000;
+const startTimeoutMs = 120_000;
 
 /** Starts a server of a kind and waits until it takes calls. */
 export async function startServer(kind: ServerKind): Promise<TestServer> {
