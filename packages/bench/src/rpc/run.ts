@@ -111,9 +111,15 @@ export async function runRpc(): Promise<Row[]> {
 const rate = (figures: Record<string, { perSecond: number }>) => mapValues(figures, ({ perSecond }) => perSecond);
 const cpu = (figures: Record<string, { cpuMicros: number }>) => mapValues(figures, ({ cpuMicros }) => cpuMicros);
 
+function pick<T>(figures: Record<string, T>, name: string): T {
+  const found = figures[name];
+  if (found === undefined) throw new Error(`${name} was not measured`);
+  return found;
+}
+
 function interceptorRow(figures: Record<string, ServerFigures>): Row {
-  const plain = figures.mecha?.cpuMicros ?? Number.NaN;
-  const intercepted = figures["with an interceptor"]?.cpuMicros ?? Number.NaN;
+  const plain = pick(figures, "mecha").cpuMicros;
+  const intercepted = pick(figures, "with an interceptor").cpuMicros;
   const loss = (intercepted - plain) / plain;
   return {
     measure: "an interceptor that reads a header and sets one, server CPU a call",
@@ -127,9 +133,9 @@ function interceptorRow(figures: Record<string, ServerFigures>): Row {
 }
 
 function latencyRow(figures: Record<string, ClientFigures>): Row {
-  const unix = figures["Unix socket"]?.p50Micros ?? Number.NaN;
-  const tcp = figures.TCP?.p50Micros ?? Number.NaN;
-  const p99 = figures["Unix socket"]?.p99Micros ?? Number.NaN;
+  const unix = pick(figures, "Unix socket").p50Micros;
+  const tcp = pick(figures, "TCP").p50Micros;
+  const p99 = pick(figures, "Unix socket").p99Micros;
   return {
     measure: "one connection, p50 / p99",
     figures: mapValues(figures, ({ p50Micros, p99Micros }) => `${p50Micros.toFixed(0)} / ${p99Micros.toFixed(0)} µs`),
