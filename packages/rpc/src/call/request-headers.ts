@@ -3,6 +3,9 @@ import type { IncomingHttpHeaders } from "node:http";
 /** `instanceof Headers` holds; every method is replaced. */
 const Base = Headers as unknown as new () => object;
 
+/** A name as Node keeps it: no other needs to be looked for in another spelling, or refused. */
+const plainName = /^[a-z0-9-]+$/;
+
 /**
  * Request headers that are looked up where Node has put them, until somebody wants more than a look: filling real Headers costs
  * several times what reading one of them does.
@@ -17,14 +20,16 @@ class RequestHeaders extends Base {
   }
 
   get(name: string): string | null {
-    if (this.#filled === undefined) {
+    if (this.#filled === undefined && plainName.test(name)) {
       const value = this.#source[name];
-      if (typeof value === "string" && !name.startsWith(":")) return value;
+      if (typeof value === "string") return value;
+      if (value === undefined) return null;
     }
     return this.#fill().get(name);
   }
 
   has(name: string): boolean {
+    if (this.#filled === undefined && plainName.test(name)) return Object.hasOwn(this.#source, name);
     return this.#fill().has(name);
   }
 

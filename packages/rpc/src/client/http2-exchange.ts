@@ -1,5 +1,5 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { deadlineExceeded, EarlyEnd } from "../call/end.js";
 import { toResetError } from "../wire/reset-error.js";
 import type { ClientConfig } from "./config.js";
@@ -68,13 +68,18 @@ function listen(
   const { session } = stream;
   let trailers: IncomingHttpHeaders = {};
   let cause: unknown;
-  stream.on("response", (headers) => events.response(headers, stream));
+  let answered = false;
+  stream.on("response", (headers) => {
+    answered = true;
+    events.response(headers, stream);
+  });
   stream.on("trailers", (received) => {
     trailers = received;
   });
   stream.on("data", (chunk: Uint8Array) => events.data(chunk));
   stream.on("end", () => {
-    if (stream.aborted || (stream.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return;
+    // A stream that is destroyed ends, too; "close" tells why.
+    if (!answered || stream.aborted || (stream.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) return;
     if (finish()) events.end(trailers);
   });
   stream.on("error", (error) => {
@@ -82,6 +87,10 @@ function listen(
   });
   stream.on("close", () => {
     if (isOver()) return;
+    if (cause instanceof ConnectError) {
+      fail(cause);
+      return;
+    }
     const lost = session === undefined || session.destroyed || session.socket?.destroyed === true;
     const code = stream.rstCode ?? constants.NGHTTP2_NO_ERROR;
     fail(lost && code !== constants.NGHTTP2_REFUSED_STREAM ? connectionLost(cause) : toResetError(code, cause));

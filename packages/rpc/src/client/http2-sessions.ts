@@ -83,7 +83,7 @@ export class Http2Sessions {
     clearInterval(this.#timer);
     const error = new ConnectError("the transport is closed", Code.Canceled);
     for (const { waiter } of this.#waiting.splice(0)) waiter.fail(error);
-    for (const session of this.#sessions.splice(0)) session.http2.destroy(undefined, http2.constants.NGHTTP2_CANCEL);
+    for (const session of this.#sessions.splice(0)) session.http2.destroy(error, http2.constants.NGHTTP2_CANCEL);
   }
 
   #find(): Session | undefined {
