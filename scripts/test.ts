@@ -22,6 +22,8 @@ const steps: readonly Step[] = [
     isBasis: true,
   },
   { title: "lint, format, contracts, imports", command: ["pnpm", "--silent", "run", "lint"] },
+  { title: "released contracts are kept", command: ["node", "scripts/breaking.ts"] },
+  { title: "types of the scripts", command: ["tsc", "-p", "."] },
   { title: "pages say what the code says", command: ["node", "scripts/docs.ts", "--check"] },
   { title: "types and packages", command: [...turbo, "typecheck", "pkg", "--continue"] },
   // Suites start servers and kill processes: more at a time than there are cores, and they would wait for each other.
