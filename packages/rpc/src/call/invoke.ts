@@ -1,5 +1,5 @@
-import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Interceptor, type MethodImplSpec } from "@connectrpc/connect";
+import { create, type DescMessage, type DescMethod, type DescService, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ContextValues, type Interceptor, type MethodImplSpec } from "@connectrpc/connect";
 import type { CallContext } from "./context.js";
 
 type AnyFn = ReturnType<Interceptor>;
@@ -41,9 +41,7 @@ async function invokeUnaryIntercepted(
   message: Message,
   interceptors: readonly Interceptor[],
 ): Promise<Message> {
-  const own = toRequest(context, false, message);
   const call = async (request: AnyRequest) => {
-    takeOver(context, own, request);
     const result = (spec.impl as unknown as UnaryFn)(request.message as Message, context);
     const output = isPromise(result) ? await result : result;
     return {
@@ -55,7 +53,7 @@ async function invokeUnaryIntercepted(
       trailer: context.responseTrailer,
     } as unknown as AnyResponse;
   };
-  const response = await intercept(call, interceptors)(own);
+  const response = await callThrough(call, context, new ServerRequest(context, false, message), interceptors);
   copyHeaders(response.header, context.responseHeader);
   copyHeaders(response.trailer, context.responseTrailer);
   return response.message as Message;
@@ -87,9 +85,7 @@ async function* invokeIntercepted(
   input: AsyncIterable<Message>,
   interceptors: readonly Interceptor[],
 ): AsyncGenerator<Message> {
-  const own = toRequest(context, true, input);
   const call = async (request: AnyRequest) => {
-    takeOver(context, own, request);
     const messages = request.message as AsyncIterable<Message>;
     return {
       stream: true,
@@ -100,7 +96,7 @@ async function* invokeIntercepted(
       trailer: context.responseTrailer,
     } as unknown as AnyResponse;
   };
-  const response = await intercept(call, interceptors)(own);
+  const response = await callThrough(call, context, new ServerRequest(context, true, input), interceptors);
   copyHeaders(response.header, context.responseHeader);
   yield* response.message as AsyncIterable<Message>;
   copyHeaders(response.trailer, context.responseTrailer);
@@ -166,27 +162,61 @@ function iterable<T>(iterate: () => AsyncIterator<T>): AsyncIterable<T> {
   return { [Symbol.asyncIterator]: iterate };
 }
 
-/** A call as interceptors see it, with properties of its own, which they may copy. The signal is made when somebody asks. */
-function toRequest(context: CallContext, stream: boolean, message: unknown): AnyRequest {
-  const { method, requestMethod, url, requestHeader, service, values } = context;
-  return {
-    stream,
-    message,
-    method,
-    service,
-    requestMethod,
-    url,
-    header: requestHeader,
-    contextValues: values,
-    get signal() {
-      return context.signal;
-    },
-  } as unknown as AnyRequest;
+/**
+ * A call as interceptors see it. All but the signal are properties of its own, which they may copy; the signal is made when somebody
+ * asks, and {@link callThrough} gives it to copies.
+ */
+class ServerRequest {
+  readonly stream: boolean;
+  readonly message: unknown;
+  readonly method: DescMethod;
+  readonly service: DescService;
+  readonly requestMethod: string;
+  readonly url: string;
+  readonly header: Headers;
+  readonly contextValues: ContextValues;
+  readonly #context: CallContext;
+
+  constructor(context: CallContext, stream: boolean, message: unknown) {
+    this.#context = context;
+    this.stream = stream;
+    this.message = message;
+    this.method = context.method;
+    this.service = context.service;
+    this.requestMethod = context.requestMethod;
+    this.url = context.url;
+    this.header = context.requestHeader;
+    this.contextValues = context.values;
+  }
+
+  get signal(): AbortSignal {
+    return this.#context.signal;
+  }
 }
 
-/** The handler gets what the last interceptor passed on; looking at an untouched signal would make it. */
-function takeOver(context: CallContext, own: AnyRequest, sent: AnyRequest): void {
-  context.replace(sent.header, sent === own ? undefined : sent.signal, sent.contextValues);
+/** Runs a call through interceptors as they know it. */
+function callThrough(
+  call: (request: AnyRequest) => Promise<AnyResponse>,
+  context: CallContext,
+  request: ServerRequest,
+  interceptors: readonly Interceptor[],
+): Promise<AnyResponse> {
+  const keepSignal =
+    (next: AnyFn): AnyFn =>
+    (sent) =>
+      next("signal" in sent ? sent : { ...(sent as AnyRequest), signal: context.signal });
+  const innermost: AnyFn = (sent) => {
+    // Looking at an untouched signal would make it.
+    const untouched = (sent as unknown) === request || !("signal" in sent);
+    context.replace(sent.header, untouched ? undefined : sent.signal, sent.contextValues);
+    return call(sent);
+  };
+  const wrapped = interceptors.map(
+    (interceptor): Interceptor =>
+      (next) =>
+        keepSignal(interceptor(next)),
+  );
+  return intercept(innermost, wrapped)(request as unknown as AnyRequest);
 }
 
 /** Interceptors may answer with Headers of their own. */
