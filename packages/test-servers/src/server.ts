@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -54,11 +55,14 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
     if (ending === undefined) return;
     if (ending.exitCode === null && ending.signalCode === null) {
       const exited = once(ending, "exit");
-      ending.kill("SIGCONT");
-      ending.kill(signal);
+      signalAll(ending, "SIGCONT");
+      if (signal === "SIGKILL") signalAll(ending, signal);
+      else ending.kill(signal);
       await exited;
     }
     await kind.afterStop?.(port, folder);
+    // A server's own children may hold its port a little longer than it lives.
+    while (await answers(port, "", "")) await delay(5);
   };
 
   const server: TestServer = {
@@ -85,8 +89,8 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
     },
     stop: () => end(kind.stopSignal ?? "SIGTERM"),
     kill: () => end("SIGKILL"),
-    pause: () => void child?.kill("SIGSTOP"),
-    resume: () => void child?.kill("SIGCONT"),
+    pause: () => child && signalAll(child, "SIGSTOP"),
+    resume: () => child && signalAll(child, "SIGCONT"),
     async [Symbol.asyncDispose]() {
       await end("SIGKILL");
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -99,6 +103,24 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
     throw error;
   }
   return server;
+}
+
+/** Signals a server's processes, all of them: PostgreSQL has one for each connection. */
+function signalAll(child: ChildProcess, signal: NodeJS.Signals): void {
+  for (const pid of child.pid === undefined ? [] : processTree(child.pid)) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/** A process and what it started, as Linux tells; elsewhere the process alone. */
+function processTree(pid: number): number[] {
+  const file = `/proc/${pid}/task/${pid}/children`;
+  const children = existsSync(file) ? readFileSync(file, "utf8").trim().split(" ") : [];
+  return [pid, ...children.filter((child) => child !== "").flatMap((child) => processTree(Number(child)))];
 }
 
 /** Spawns a program that dies with this process, whatever ends it. */
