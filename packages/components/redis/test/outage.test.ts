@@ -246,16 +246,18 @@ describe.skipIf(missing("redis"))("when Redis goes away", () => {
     await write(state, keyspace, setOf("a"), setOf("b"));
     const stop = new AbortController();
     const view = new Set<string>();
+    let synced = false;
     const watching = (async () => {
       const watch = state.watch({ keyspace, target: { prefix: "" }, resumeToken: undefined, signal: stop.signal });
       for await (const batch of watch) {
         for (const change of batch) {
           if (change.type === "item") view.add(change.item.key);
           if (change.type === "deleted") view.delete(change.key);
+          synced ||= change.type === "synced";
         }
       }
     })();
-    await eventually("the watch reports what is there", () => view.size === 2);
+    await eventually("the watch has reported what is there", () => synced);
     await server.kill();
     await eventually("writes are refused", async () => {
       return (await reasonOf(write(state, keyspace, setOf("c")))) === "COMPONENT_UNAVAILABLE";

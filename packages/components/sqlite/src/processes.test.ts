@@ -19,7 +19,7 @@ test("eight processes that create the file at the same moment all serve it", { t
 });
 
 /** Writes with several callers until it fails; what was acknowledged. Every transaction writes two keys alike, and one of its own. */
-async function writeUntilKilled({ state }: RemoteComponent, round: number) {
+async function writeUntilKilled({ state }: RemoteComponent, round: number, acknowledged: () => void) {
   const last = new Map<number, number>();
   const own: string[] = [];
   const caller = async (id: number) => {
@@ -32,6 +32,7 @@ async function writeUntilKilled({ state }: RemoteComponent, round: number) {
       }
       last.set(id, count);
       own.push(key);
+      acknowledged();
     }
   };
   await Promise.all(Array.from({ length: 16 }, (_, id) => caller(id)));
@@ -47,7 +48,10 @@ test("SIGKILL at random moments loses nothing acknowledged and leaves no half tr
     // Every other time a second process survives, and must not be held up by what the killed one left.
     const survivor = round % 2 === 0 ? undefined : await startComponent(sqlite, {}, { dataDir });
     const remote = await startRemoteProcess();
-    const writing = writeUntilKilled(await remote.open(dataDir), round);
+    const begun = Promise.withResolvers<void>();
+    const writing = writeUntilKilled(await remote.open(dataDir), round, begun.resolve);
+    // However slow the machine is, there is something to lose when it is killed.
+    await begun.promise;
     await delay(20 + Math.random() * 150);
     await remote.kill();
     const { last, own } = await writing;
