@@ -64,7 +64,7 @@ ${definitions.flatMap(componentRows).join("\n")}
 **Durability** is what an answered write survives: \`PROCESS\` nothing, \`HOST\` a crash of the process and of its host, \`REPLICATED\` the loss
 of a host. A component reports what its configuration backs; \`mecha info\` shows it.
 
-\`sqlite\` serves, without a resource, every block that no resource serves; \`env\` and \`file\` are there for \`$secret\` without one too. A type
+\`sqlite\` serves, without a resource, what it can of the blocks that no resource serves; \`env\` and \`file\` are there for \`$secret\` without one too. A type
 that is not in this table is the name of an npm package that exports a component: \`@mecha/component\` has the interface, and the conformance
 suites that prove it.
 `;
