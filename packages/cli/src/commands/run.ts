@@ -6,7 +6,7 @@ export function createRunCommand() {
   return createRuntimeCommand("run")
     .summary("run an app with a runtime beside it")
     .description(
-      "Starts a runtime, waits until it is ready, starts your app and tells it where the runtime is. Stops both when the app\n" +
+      "Starts a runtime, waits until it is ready, starts your app and tells it where the runtime is. Stops both when the app " +
         "ends, and exits with the app's exit code.",
     )
     .argument("<command...>", "the app and its arguments")

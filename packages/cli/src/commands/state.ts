@@ -7,6 +7,7 @@ export function createStateCommand() {
   const command = new Command("state")
     .summary("read and write state: get, set, delete, list, watch")
     .description("Reads and writes the keys and values of the app that the runtime serves.")
+    .helpCommand(false)
     .addHelpText("after", "\nEach has its own help: mecha state set --help");
   for (const subcommand of [createGet(), createSet(), createDelete(), createList(), createWatch()]) {
     command.addCommand(subcommand);
@@ -15,14 +16,21 @@ export function createStateCommand() {
 }
 
 function createStateSubcommand(name: string) {
-  return createClientCommand(name).option("--store <component>", "the component (default: the runtime's default)", "");
+  return createClientCommand(name).addOption(
+    new Option("--store <component>", "the component").default("", "the runtime's default"),
+  );
 }
 
 function createWriteSubcommand(name: string) {
   return createStateSubcommand(name)
     .addOption(new Option("--if-match <etag>", "only if the item has this etag").conflicts(["ifExists", "ifAbsent"]))
     .addOption(new Option("--if-exists", "only if the key is there").conflicts("ifAbsent"))
-    .option("--request-id <id>", "safe to send again: the same id within 10 minutes writes once", "");
+    .addOption(
+      new Option("--request-id <id>", "safe to send again: the same id within 10 minutes writes once").default(
+        "",
+        "none",
+      ),
+    );
 }
 
 function createGet() {
@@ -93,7 +101,7 @@ function createList() {
     .argument("[prefix]", "only keys that begin with it", "")
     .option("--keys-only", "leave the values out")
     .addOption(
-      new Option("--limit <number>", "how many at the most (default: all)")
+      new Option("--limit <number>", "how many at the most")
         .argParser(parseLimit)
         .default(Number.POSITIVE_INFINITY, "all"),
     )
@@ -116,7 +124,12 @@ function createWatch() {
     )
     .argument("[key]", "one key (default: every key)")
     .addOption(new Option("--prefix <prefix>", "every key that begins with it"))
-    .option("--resume-token <token>", "go on after the change that bore this token (see --json)", "")
+    .addOption(
+      new Option("--resume-token <token>", "go on after the change that bore this token (see --json)").default(
+        "",
+        "none",
+      ),
+    )
     .option("--until-synced", "end when everything that is there has been printed")
     .action(async (key, flags) => (await import("../state/actions.js")).watch(key, flags))
     .addHelpText(

@@ -2,7 +2,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Duration, toMilliseconds } from "@mecha/client";
 import pc from "picocolors";
 import type { ClientFlags } from "../client-options.js";
-import { exitCodes } from "../errors.js";
+import { CliError, exitCodes } from "../errors.js";
 import { print, printJson } from "../terminal/print.js";
 import { type StateRpc, withState } from "./client.js";
 import { toJson } from "./item.js";
@@ -106,6 +106,9 @@ export async function watch(
   key: string | undefined,
   flags: StateFlags & { prefix?: string | undefined; resumeToken: string; untilSynced?: true | undefined },
 ): Promise<void> {
+  if (key !== undefined && flags.prefix !== undefined) {
+    throw new CliError("there is a key and a --prefix; a watch takes one of them", exitCodes.usage);
+  }
   await withState(flags, async (state) => {
     const target =
       key === undefined ? { case: "prefix" as const, value: flags.prefix ?? "" } : { case: "key" as const, value: key };
