@@ -4,6 +4,12 @@ import { exitCodes } from "./errors.js";
 import { createProgram } from "./program.js";
 import { reportError } from "./report.js";
 
+// A reader who has seen enough (`| head`) ends the program, and is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exitCodes.ok);
+  throw error;
+});
+
 /** Runs what the command line says; every error becomes a line and an exit code. */
 export async function main(): Promise<void> {
   try {

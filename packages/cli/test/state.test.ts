@@ -130,6 +130,17 @@ describe("mecha state", () => {
     expect(stderr).toBe("");
   });
 
+  it.each(["--help", "schema"])(
+    "says nothing of a reader of %s who is gone before the first byte",
+    async (argument) => {
+      const { execFile } = await import("node:child_process");
+      const { promisify } = await import("node:util");
+      const mecha = join(import.meta.dirname, "../dist/mecha.js");
+      const words = ["-c", '"$0" "$1" "$2" | true', process.execPath, mecha, argument];
+      expect((await promisify(execFile)("sh", words)).stderr).toBe("");
+    },
+  );
+
   it("tells in one line what is wrong", async () => {
     const long = await state(["get", "k".repeat(513)]);
     expect(long.code).toBe(1);

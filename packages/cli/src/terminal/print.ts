@@ -1,11 +1,4 @@
 import { once } from "node:events";
-import { exitCodes } from "../errors.js";
-
-// A reader who has seen enough (`| head`) ends the program, and is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(exitCodes.ok);
-  throw error;
-});
 
 /** Writes to standard output, and waits where the reader is slow. */
 export async function print(text: string | Uint8Array): Promise<void> {
