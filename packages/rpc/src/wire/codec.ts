@@ -62,7 +62,8 @@ function createBinaryCodec(schema: DescMessage, options: CodecOptions): Codec {
   };
 }
 
-const decoder = new TextDecoder();
+/** Fatal: bytes replaced by U+FFFD would make one key of two. */
+const decoder = new TextDecoder("utf-8", { fatal: true });
 
 function createJsonCodec(schema: DescMessage, { readMaxBytes, writeMaxBytes, jsonOptions }: CodecOptions): Codec {
   const options = { ignoreUnknownFields: true, ...jsonOptions };

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 
 /** A plain-HTTP request, of either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -81,10 +81,16 @@ export async function readBody(
   if (declared > maxBytes) throw tooLarge(declared);
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.byteLength;
-    if (length > maxBytes) throw tooLarge(length);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.byteLength;
+      if (length > maxBytes) throw tooLarge(length);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    // Node's word for a caller that hung up: no bug of ours, and nothing for the log.
+    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") throw error;
+    throw new ConnectError("the client went away", Code.Canceled);
   }
   const body = new Uint8Array(length);
   let offset = 0;

@@ -1,5 +1,8 @@
 import { connect } from "node:http2";
+import { createConnection } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { stateLimits } from "@mecha/component";
+import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { callState, component, startRuntime } from "../../../test/helpers.js";
 
@@ -118,6 +121,38 @@ describe("the plain-HTTP door of the state block", () => {
     const { request } = await startDoor();
     const refused = await request("PATCH", "k");
     expect([refused.status, refused.headers.get("allow")]).toEqual([405, "GET, HEAD, PUT, DELETE"]);
+  });
+
+  it.each(["constructor", "toString", "__proto__"])(
+    "answers HTTP/2's method %s, which names no handler",
+    async (method) => {
+      const { endpoint } = await startDoor();
+      const session = connect(endpoint);
+      try {
+        const status = await new Promise((resolve, reject) => {
+          const stream = session.request({ ":method": method, ":path": "/state/k" });
+          stream.on("response", (headers) => resolve(headers[":status"]));
+          stream.on("error", reject);
+        });
+        expect(status).toBe(405);
+      } finally {
+        session.destroy();
+      }
+    },
+  );
+
+  it("takes a caller that hangs up in the middle of a value for no bug", async () => {
+    const lines: string[] = [];
+    const { endpoint } = await startRuntime({
+      logger: pino({ level: "debug" }, { write: (line) => lines.push(line) }),
+    });
+    const socket = createConnection(Number(new URL(endpoint).port), "127.0.0.1");
+    socket.write("PUT /state/k HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf");
+    await setTimeout(100);
+    socket.destroy();
+    await setTimeout(100);
+    expect(lines.filter((line) => line.includes("internal error"))).toEqual([]);
+    expect((await fetch(`${endpoint}/state/k`)).status).toBe(404);
   });
 
   it("is open over HTTP/2 too", async () => {

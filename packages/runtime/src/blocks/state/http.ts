@@ -72,13 +72,19 @@ export function createStateDoor(service: StateServiceImpl): Door {
     send(response, 204, {});
   };
 
-  const methods: Readonly<Record<string, Handler>> = { GET: read, HEAD: read, PUT: put, DELETE: remove };
+  // A map: HTTP/2 carries any method, "constructor" too.
+  const methods = new Map<string, Handler>([
+    ["GET", read],
+    ["HEAD", read],
+    ["PUT", put],
+    ["DELETE", remove],
+  ]);
   return {
     prefix,
     async handle(request, response) {
-      const method = methods[request.method ?? ""];
+      const method = methods.get(request.method ?? "");
       if (method === undefined) {
-        send(response, 405, { allow: Object.keys(methods).join(", ") });
+        send(response, 405, { allow: [...methods.keys()].join(", ") });
         return;
       }
       try {

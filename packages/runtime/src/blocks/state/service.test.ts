@@ -32,6 +32,28 @@ describe("the state block, called as curl calls it", () => {
     }
   });
 
+  it("refuses U+0000 in every text, as not every store could keep it", async () => {
+    const { endpoint } = await startRuntime();
+    const set = await callState(endpoint, "Set", { key: "k", contentType: "a\0b", requestId: "c\0d" });
+    expect(set).toMatchObject({ status: 400, reason: "BAD_REQUEST", fields: ["content_type", "request_id"] });
+    for (const key of ["k", "l"]) await callState(endpoint, "Set", { key });
+    const { json } = await callState(endpoint, "List", { pageSize: 1 });
+    const { nextPageToken } = json as { nextPageToken: string };
+    const pageToken = nextPageToken.slice(0, 11) + Buffer.from("a\0b").toString("base64url");
+    const list = await callState(endpoint, "List", { pageToken });
+    expect(list).toMatchObject({ status: 400, reason: "BAD_REQUEST", fields: ["page_token"] });
+  });
+
+  it("refuses JSON that is no UTF-8, instead of making one key of two", async () => {
+    const { endpoint } = await startRuntime();
+    const response = await fetch(`${endpoint}/mecha.state.v1.StateService/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: Buffer.concat([Buffer.from('{"key":"'), Buffer.of(0xff), Buffer.from('"}')]),
+    });
+    expect(response.status).toBe(400);
+  });
+
   it("refuses half a surrogate pair, which no UTF-8 has", async () => {
     const { endpoint } = await startRuntime();
     const { status } = await callState(endpoint, "Get", '{"key":"\\ud800"}');

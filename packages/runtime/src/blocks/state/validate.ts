@@ -61,6 +61,7 @@ export function checkPrefix(field: string, prefix: string): void {
 /** Requires at most 128 bytes. */
 export function checkRequestId(requestId: string, violations: Violations): void {
   checkBytes("request_id", requestId, maxRequestIdBytes, violations);
+  addNulFault("request_id", requestId, violations);
 }
 
 /** A SetRequest or SetOperation, whose fields are the same. */
@@ -76,6 +77,7 @@ interface SetFields {
 export function toSet(fields: SetFields, path: string, violations: Violations): StateOperation {
   addKeyFault(fields.key, path, violations);
   checkBytes(`${path}content_type`, fields.contentType, maxContentTypeBytes, violations);
+  addNulFault(`${path}content_type`, fields.contentType, violations);
   return {
     type: "set",
     key: fields.key,
@@ -167,6 +169,11 @@ function tooLarge(what: string, limit: number, actual: number, metadata: Record<
   return new ComponentError("TOO_LARGE", `${what} ${actual} bytes; the limit is ${limit}`, {
     metadata: { ...metadata, limit_bytes: String(limit), actual_bytes: String(actual) },
   });
+}
+
+/** PostgreSQL stores no U+0000 in text: what one store refuses, all do. */
+function addNulFault(field: string, text: string, violations: Violations): void {
+  if (text.includes("\0")) violations.add(field, "contains U+0000, which it cannot");
 }
 
 function addKeyFault(key: string, path: string, violations: Violations): void {
