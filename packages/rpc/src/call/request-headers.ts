@@ -1,8 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
 
-/** `instanceof Headers` holds; every method is replaced. */
-const Base = Headers as unknown as new () => object;
-
 /** A name as Node keeps it: no other needs to be looked for in another spelling, or refused. */
 const plainName = /^[a-z0-9-]+$/;
 
@@ -10,12 +7,11 @@ const plainName = /^[a-z0-9-]+$/;
  * Request headers that are looked up where Node has put them, until somebody wants more than a look: filling real Headers costs
  * several times what reading one of them does.
  */
-class RequestHeaders extends Base {
+class RequestHeaders {
   readonly #source: IncomingHttpHeaders;
   #filled: Headers | undefined;
 
   constructor(source: IncomingHttpHeaders) {
-    super();
     this.#source = source;
   }
 
@@ -82,6 +78,9 @@ class RequestHeaders extends Base {
     return headers;
   }
 }
+
+// `instanceof Headers` holds without the cost of making one; every method is replaced.
+Object.setPrototypeOf(RequestHeaders.prototype, Headers.prototype);
 
 /** Headers of a request that Node has read. */
 export function toRequestHeaders(source: IncomingHttpHeaders): Headers {
