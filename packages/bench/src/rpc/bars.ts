@@ -60,7 +60,7 @@ export function renderRows(rows: readonly Row[]): string {
   const lines = rows.map(({ measure, figures, result, atLeast, aim, passed, aimed }) => {
     const all = Object.entries(figures).map(([name, figure]) => `${name} ${figure}`);
     const verdict = passed === undefined ? "–" : passed ? (aimed ? "aim" : "pass") : "FAIL";
-    return `| ${measure} | ${all.join(" · ")} | **${result}** | ${atLeast} | ${aim} | ${verdict} |`;
+    return `| ${measure} | ${all.join(" · ")} | ${result} | ${atLeast} | ${aim} | ${verdict} |`;
   });
   return ["| measure | figures | result | at least | aim | verdict |", "|---|---|---|---|---|---|", ...lines].join(
     "\n",

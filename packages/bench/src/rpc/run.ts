@@ -151,7 +151,7 @@ function heapRow(figures: Record<string, ClientFigures>): Row {
   return {
     measure: "client, heap allocated a call",
     figures: mapValues(figures, ({ heapBytes }) => `${(heapBytes / 1024).toFixed(1)} KiB`),
-    result: "",
+    result: "–",
     atLeast: "–",
     aim: "–",
     passed: undefined,

@@ -5,7 +5,7 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import { CallContext } from "../call/context.js";
 import { invokeStream, invokeUnary, isPromise } from "../call/invoke.js";
 import { MessageQueue } from "../call/message-queue.js";
-import { type Http2Exchange, toHttp2Headers } from "../server/exchange.js";
+import { type Http2Exchange, toHttp2Headers } from "../server/http2-exchange.js";
 import { type ServedRoute, type Service, toSentError } from "../server/service.js";
 import type { Codec } from "../wire/codec.js";
 import { type Negotiated, negotiate } from "../wire/compression.js";

@@ -5,7 +5,9 @@ import type { FallbackHandler, ServeOptions } from "../options.js";
 import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
 import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
 import type { Delegate } from "./delegate.js";
-import { type Exchange, type ExchangeEnvironment, Http1Exchange, Http2Exchange } from "./exchange.js";
+import type { Exchange, ExchangeEnvironment } from "./exchange.js";
+import { Http1Exchange } from "./http1-exchange.js";
+import { Http2Exchange } from "./http2-exchange.js";
 import { encodeRefusal } from "./refuse.js";
 import type { ServedRoute, Service } from "./service.js";
 

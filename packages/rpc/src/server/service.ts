@@ -1,7 +1,7 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { CallContext } from "../call/context.js";
 import type { Route } from "../call/routes.js";
-import type { RequestHead, ServeOptions } from "../options.js";
+import type { ServeOptions } from "../options.js";
 import { type Codecs, createCodecs } from "../wire/codec.js";
 import type { Limits } from "./limits.js";
 
@@ -42,5 +42,3 @@ export function toSentError(reason: unknown, { describeError }: Service): Connec
       : new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
   return describeError === undefined ? error : describeError(error);
 }
-
-export type { RequestHead };
