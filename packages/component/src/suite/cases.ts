@@ -12,6 +12,8 @@ export interface ConformanceCase {
 export interface BlockHarness<Feature extends string> {
   /** Every feature that the component must have: the suite fails if it declares another set, and leaves out the cases of the rest. */
   readonly features: readonly Feature[];
+  /** How long a case may take, in ms: a component that never answers fails it instead of stopping the suite. Default 45 000. */
+  readonly deadlineMs?: number;
 }
 
 /** A case before it is bound to a harness. */
@@ -23,8 +25,7 @@ export interface CaseOf<Feature extends string, Harness, Kit> {
   readonly run: (kit: Kit) => Promise<void>;
 }
 
-/** How long a case may take, in ms: a component that never answers fails it instead of stopping the suite. */
-const caseDeadlineMs = 15_000;
+const defaultDeadlineMs = 45_000;
 
 /** Binds the cases that apply to a harness; each gets a kit of its own, which is disposed when it ends. */
 export function bindCases<Feature extends string, Harness extends BlockHarness<Feature>, Kit extends AsyncDisposable>(
@@ -41,7 +42,7 @@ export function bindCases<Feature extends string, Harness extends BlockHarness<F
     async run() {
       const kit = createKit(harness);
       try {
-        await within(caseDeadlineMs, run(kit));
+        await within(harness.deadlineMs ?? defaultDeadlineMs, run(kit));
       } catch (error) {
         // What failed first is what the reader must see.
         await Promise.resolve(kit[Symbol.asyncDispose]()).catch(() => {});

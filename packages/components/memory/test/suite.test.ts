@@ -120,7 +120,7 @@ const wrong = [
 
 describe.concurrent("the suite catches a store that", () => {
   test.each(wrong)("$name", { timeout: 60_000 }, async ({ caught, harness }) => {
-    const bound = await harness();
+    const bound = { ...(await harness()), deadlineMs: 10_000 };
     const cases = stateConformance(bound).filter(({ name }) => caught.includes(name));
     const outcomes = await Promise.allSettled(cases.map(({ run }) => run()));
     const found = cases.filter((_, index) => outcomes[index]?.status === "rejected").map(({ name }) => name);

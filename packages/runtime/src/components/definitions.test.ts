@@ -52,8 +52,8 @@ describe("a type of component is looked for", () => {
   });
 
   it("but never in a driver that happens to have its name, nor outside of packages", async () => {
-    const folder = folderWith("redis", "throw new Error('the driver was loaded');");
-    for (const type of ["redis", "../redis", "./index.js", "node:fs", "/etc/passwd"]) {
+    const folder = folderWith("mysql", "throw new Error('the driver was loaded');");
+    for (const type of ["mysql", "../mysql", "./index.js", "node:fs", "/etc/passwd"]) {
       expect(await described(lookup().find(type, folder))).toMatch(/^unknown component type/);
     }
   });
