@@ -1,4 +1,5 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import pc from "picocolors";
 import { CliError, describeSystemError } from "./errors.js";
 import { print } from "./terminal/print.js";
@@ -36,8 +37,12 @@ spec:
 #     url: { $env: DATABASE_URL } # or { $secret: file/database-url }: a secret never stands in here
 `;
 
-/** Writes the file; one that is there stays as it is. */
+/** Writes the file, and its folder if it is missing; one that is there stays as it is. */
 export async function init(file: string): Promise<void> {
+  const folder = dirname(file);
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw new CliError(`cannot make the folder ${folder}: ${describeSystemError(error)}`);
+  });
   try {
     await writeFile(file, template, { flag: "wx" });
   } catch (error) {

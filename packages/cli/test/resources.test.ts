@@ -24,6 +24,12 @@ describe("mecha init", () => {
     expect(checked.stdout).toMatch(/^orders-db +postgres +state \(default\)/m);
   });
 
+  it("makes the folder that is missing", async () => {
+    await using folder = await temporaryFolder();
+    expect((await mecha(["init", "deploy/mecha.yaml"], { cwd: folder.path })).stdout).toBe("wrote deploy/mecha.yaml\n");
+    expect(await mecha(["check", "deploy/mecha.yaml"], { cwd: folder.path })).toMatchObject({ code: 0 });
+  });
+
   it("never overwrites", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "mecha.yaml");
