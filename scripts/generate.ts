@@ -34,15 +34,7 @@ interface Language {
   generate(out: string): void;
 }
 
-const { values: flags } = parseArgs({
-  options: {
-    lang: { type: "string" },
-    out: { type: "string" },
-    package: { type: "string" },
-    python: { type: "string", default: "python3" },
-    help: { type: "boolean", short: "h" },
-  },
-});
+const { values: flags } = readFlags();
 
 /** Where pnpm was started: what paths on the command line are relative to. */
 const here = process.env.INIT_CWD ?? process.cwd();
@@ -163,4 +155,20 @@ function run(command: string, ...args: string[]): void {
 function fail(message: string): never {
   console.error(`generate: ${message}`);
   process.exit(1);
+}
+
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        lang: { type: "string" },
+        out: { type: "string" },
+        package: { type: "string" },
+        python: { type: "string", default: "python3" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    fail(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+  }
 }
