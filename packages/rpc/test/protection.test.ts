@@ -183,6 +183,19 @@ test("streams that are opened and reset in a flood end their connection, and onl
   await expectServing(server);
 });
 
+test("a Host that makes no URL does not end the server, whichever way the request is served", async () => {
+  await using server = await start({});
+  for (const type of ["application/grpc-web+proto", "application/json"]) {
+    for (let again = 0; again < 2; again++) {
+      using connection = new RawConnection(server.endpoint);
+      connection.send(`POST ${path} HTTP/1.1\r\nhost: ^ "\r\ncontent-type: ${type}\r\ncontent-length: 2\r\n\r\n{}`);
+      await eventually(() => connection.text !== "", "an answer");
+      expect(connection.text).toMatch(type === "application/json" ? /^HTTP\/1.1 200/ : /^HTTP\/1.1 400/);
+    }
+  }
+  await expectServing(server);
+});
+
 test("JSON keys that reach for prototypes change nothing", async () => {
   await using server = await start({});
   const body = `{"text":"a","__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"labels":{"__proto__":"x","constructor":"y"}}`;

@@ -33,13 +33,22 @@ export function createLazyDelegate(options: ServeOptions, limits: Limits, shutdo
   };
   return (request, response) => {
     if (request.httpVersionMajor === 1) keepConnection(request, response);
-    if (adapter) {
-      adapter(request, response);
-      return;
+    if (adapter) hand(adapter, request, response);
+    else {
+      loading ??= load();
+      void loading.then((loaded) => hand(loaded, request, response));
     }
-    loading ??= load();
-    void loading.then((loaded) => loaded(request, response));
   };
+}
+
+/** connect-node throws at a request whose Host makes no URL: that is the client's mistake, and must not end the server. */
+function hand(adapter: Adapter, request: IncomingMessage, response: ServerResponse): void {
+  try {
+    adapter(request, response);
+  } catch {
+    response.writeHead(400);
+    response.end();
+  }
 }
 
 /**
