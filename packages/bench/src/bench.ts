@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 const suites = {
   state: "state calls through the runtime (in process, socket, TCP) against the component called directly",
   sqlite: "the embedded default: group commit, loop delay, two processes",
+  "sqlite-pubsub": "its events: publishing, latency, leasing from a backlog",
   postgres: "the component against `pg`",
   redis: "the component against its client library",
   rpc: "@mecha/rpc against connect-node, grpc-js and bare node:http",
@@ -18,7 +19,7 @@ const { values, positionals } = parseArgs({ options: { json: { type: "boolean" }
 const names = positionals.length > 0 ? positionals : Object.keys(suites).filter((name) => name !== "size");
 const unknown = names.find((name) => !(name in suites));
 if (unknown !== undefined) {
-  const known = Object.entries(suites).map(([name, what]) => `  ${name.padEnd(10)}${what}`);
+  const known = Object.entries(suites).map(([name, what]) => `  ${name.padEnd(15)}${what}`);
   console.error(`There is no suite "${unknown}". There are:\n${known.join("\n")}`);
   process.exit(2);
 }

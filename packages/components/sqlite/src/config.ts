@@ -24,6 +24,14 @@ export const sqliteConfig = z.strictObject({
     .describe(
       "How long, in ms, a call waits for another process that holds the file before it fails with COMPONENT_UNAVAILABLE.",
     ),
+  eventRetentionHours: z
+    .int()
+    .min(1)
+    .max(87_600)
+    .default(168)
+    .describe(
+      "How long, in hours, events are kept for groups that begin with the past (REPLAY). What a group that exists has not finished is kept longer, for as long as that takes.",
+    ),
 });
 
 /** What `spec.config` holds once it is validated. */
@@ -35,6 +43,7 @@ export interface Settings {
   readonly path: string;
   readonly synchronous: "full" | "normal";
   readonly lockTimeoutMs: number;
+  readonly eventRetentionMs: number;
   readonly durability: Durability;
 }
 
@@ -48,6 +57,7 @@ export function resolveSettings(
     path: isAbsolute(path) ? path : resolve(context.baseDir, path),
     synchronous: config.synchronous,
     lockTimeoutMs: config.lockTimeoutMs,
+    eventRetentionMs: config.eventRetentionHours * 60 * 60 * 1000,
     // Without an fsync per commit the host may lose what it answered, and `Durability` knows no step between that and nothing.
     durability: config.synchronous === "full" ? "HOST" : "PROCESS",
   };

@@ -60,7 +60,7 @@ test("a migration that fails changes nothing", () => {
 test("a newer file is refused with words, and is left as it is", () => {
   const db = open("newer.db");
   migrate(db, later);
-  expect(() => migrate(db)).toThrow(/written by a newer version of Mecha \(layout 2; this version knows up to 1\)/);
+  expect(() => migrate(db)).toThrow(/written by a newer version of Mecha \(layout 3; this version knows up to 2\)/);
   expect(inspectLayout(db, later.length)).toBe(later.length);
   db.close();
 });

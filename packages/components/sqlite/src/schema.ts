@@ -10,6 +10,10 @@ const applicationId = 0x4d656368;
  *
  * `state_item`, read by the revision of each item's last write, is its own change log; `state_deletion` is the other half of the log,
  * kept for a while.
+ *
+ * `pubsub_event` is a log, written once however many groups a topic has. What a group has not looked at yet lies after its `cursor`; of what
+ * lies before, `pubsub_delivery` has a row for each event that is not done: leased (it has a token), due later, behind the first
+ * of its ordering key (it has no due time), or given up (it has a dead_id).
  */
 export const layouts: readonly string[] = [
   `
@@ -49,6 +53,61 @@ export const layouts: readonly string[] = [
     expired INTEGER NOT NULL,
     time INTEGER NOT NULL
   ) STRICT;
+  `,
+  `
+  CREATE TABLE pubsub_topic (
+    id INTEGER PRIMARY KEY,
+    keyspace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    UNIQUE (keyspace, name)
+  ) STRICT;
+
+  CREATE TABLE pubsub_event (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic INTEGER NOT NULL,
+    publish_time INTEGER NOT NULL,
+    due_time INTEGER NOT NULL,
+    expire_time INTEGER,
+    ordering_key TEXT NOT NULL,
+    payload BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX pubsub_event_by_topic ON pubsub_event (topic, seq);
+
+  CREATE TABLE pubsub_seen (
+    topic INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    expire_time INTEGER NOT NULL,
+    PRIMARY KEY (topic, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX pubsub_seen_by_expiry ON pubsub_seen (expire_time);
+
+  CREATE TABLE pubsub_group (
+    id INTEGER PRIMARY KEY,
+    topic INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    ordered INTEGER NOT NULL,
+    cursor INTEGER NOT NULL,
+    UNIQUE (topic, name)
+  ) STRICT;
+
+  CREATE TABLE pubsub_delivery (
+    seq INTEGER NOT NULL,
+    group_id INTEGER NOT NULL,
+    due_time INTEGER,
+    token TEXT,
+    attempts INTEGER NOT NULL,
+    expire_time INTEGER,
+    ordering_key TEXT,
+    last_error TEXT NOT NULL DEFAULT '',
+    dead_id INTEGER,
+    dead_time INTEGER,
+    PRIMARY KEY (seq, group_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX pubsub_delivery_by_due_time ON pubsub_delivery (group_id, due_time, seq) WHERE due_time IS NOT NULL;
+  CREATE INDEX pubsub_delivery_by_key ON pubsub_delivery (group_id, ordering_key, seq)
+    WHERE ordering_key IS NOT NULL AND dead_id IS NULL;
+  CREATE INDEX pubsub_delivery_by_death ON pubsub_delivery (group_id, dead_id) WHERE dead_id IS NOT NULL;
   `,
 ];
 

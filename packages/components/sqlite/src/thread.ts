@@ -7,6 +7,7 @@ import { failureOf } from "./failure.js";
 import type { FromThread, JobHandlers, Jobs, Outcome, ThreadSettings, ToThread } from "./jobs.js";
 import { createGuard, openForWriting } from "./open.js";
 import { unpackJobs } from "./packing.js";
+import { createPubSubHandlers } from "./pubsub-handlers.js";
 import { createStateHandlers } from "./state-writes.js";
 
 const settings: ThreadSettings = workerData;
@@ -14,7 +15,7 @@ const answer = (outcomes: readonly Outcome[]) => parentPort?.postMessage(JSON.st
 
 function open() {
   const db = openForWriting(settings);
-  const handlers: JobHandlers<Jobs> = { ...createStateHandlers(db) };
+  const handlers: JobHandlers<Jobs> = { ...createStateHandlers(db), ...createPubSubHandlers(db) };
   const guard = createGuard(db, settings.path, settings.identity);
   const runBatch = createBatchRunner(db, handlers, { guard, lockTimeoutMs: settings.lockTimeoutMs });
   return { db, runBatch, checkpoints: createCheckpoints(db) };

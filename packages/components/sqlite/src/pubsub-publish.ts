@@ -1,0 +1,89 @@
+import { hash } from "node:crypto";
+import type { DatabaseSync } from "node:sqlite";
+import { type GroupStart, pubsubLimits } from "@mecha/component";
+import type { JobHandlers } from "./jobs.js";
+import type { BareEntry, PubSubJobs } from "./pubsub-jobs.js";
+
+type Handlers = JobHandlers<Pick<PubSubJobs, "pubsub.publish" | "pubsub.open">>;
+
+/** Publishing, which writes an event once for all groups, and the groups themselves. */
+export function createPublishHandlers(db: DatabaseSync): Handlers {
+  const findTopic = db.prepare("SELECT id FROM pubsub_topic WHERE keyspace = ? AND name = ?");
+  const addTopic = db.prepare("INSERT INTO pubsub_topic (keyspace, name) VALUES (?, ?)");
+  const see = db.prepare(`
+    INSERT INTO pubsub_seen (topic, digest, expire_time) VALUES (?1, ?2, ?3)
+    ON CONFLICT (topic, digest) DO UPDATE SET expire_time = excluded.expire_time WHERE expire_time <= ?4
+  `);
+  const addEvent = db.prepare(`
+    INSERT INTO pubsub_event (topic, publish_time, due_time, expire_time, ordering_key, payload) VALUES (?, ?, ?, ?, ?, ?)
+  `);
+  const lastSequence = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'pubsub_event'");
+  const nextEvent = db.prepare(
+    "SELECT seq, publish_time FROM pubsub_event WHERE topic = ? AND seq >= ? ORDER BY seq LIMIT 1",
+  );
+  const findGroup = db.prepare("SELECT id, settings FROM pubsub_group WHERE topic = ? AND name = ?");
+  const addGroup = db.prepare(
+    "INSERT INTO pubsub_group (topic, name, settings, ordered, cursor) VALUES (?, ?, ?, ?, ?)",
+  );
+  const changeGroup = db.prepare("UPDATE pubsub_group SET settings = ? WHERE id = ?");
+
+  function topicOf(keyspace: string, name: string): number {
+    const known = findTopic.get(keyspace, name);
+    return Number(known === undefined ? addTopic.run(keyspace, name).lastInsertRowid : known.id);
+  }
+
+  /** Whether (source, id) was not seen within the last 10 minutes; remembers it. */
+  function isNew(topic: number, { source, id }: BareEntry, now: number): boolean {
+    // Half of a SHA-256: as long as no two are alike it may stand for a name of any length.
+    const digest = hash("sha256", `${source}\n${id}`, "buffer").subarray(0, 16);
+    return see.run(topic, digest, now + pubsubLimits.dedupMs, now).changes === 1;
+  }
+
+  /** After which event a new group begins. */
+  function cursorAt(topic: number, start: GroupStart): number {
+    const last = Number(lastSequence.get()?.seq ?? 0);
+    switch (start.type) {
+      case "new":
+        return last;
+      case "earliest":
+        return 0;
+      case "time": {
+        // Times of publishing rise with the sequence, so the first event of a time is found in some 50 steps, however many there are.
+        let [from, to] = [1, last + 1];
+        while (from < to) {
+          const middle = Math.floor((from + to) / 2);
+          const event = nextEvent.get(topic, middle);
+          if (event === undefined || Number(event.publish_time) >= start.time) to = middle;
+          else from = Number(event.seq) + 1;
+        }
+        return from - 1;
+      }
+    }
+  }
+
+  return {
+    "pubsub.publish"({ keyspace, entries }, blobs, { now }) {
+      const topics = new Map<string, number>();
+      return entries.map((entry, index) => {
+        const topic = topics.get(entry.topic) ?? topicOf(keyspace, entry.topic);
+        topics.set(entry.topic, topic);
+        if (!isNew(topic, entry, now)) return true;
+        const payload = blobs[index];
+        if (payload === undefined) throw new Error("an event came without its payload");
+        const { delayMs, ttlMs, orderingKey } = entry;
+        addEvent.run(topic, now, now + delayMs, ttlMs === null ? null : now + ttlMs, orderingKey, payload);
+        return false;
+      });
+    },
+
+    "pubsub.open"({ call, settings, replaces }) {
+      const topic = topicOf(call.keyspace, call.topic);
+      const group = findGroup.get(topic, call.group);
+      if ((group?.settings ?? null) !== replaces) return false;
+      const text = JSON.stringify(settings);
+      if (group !== undefined) changeGroup.run(text, Number(group.id));
+      else addGroup.run(topic, call.group, text, Number(settings.ordered), cursorAt(topic, settings.start));
+      return true;
+    },
+  };
+}
