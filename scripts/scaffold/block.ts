@@ -143,6 +143,25 @@ export function create${typeName}Client(options: ${typeName}ClientOptions = {}) 
   };
 }
 `,
+    [`${client}/src/client.test.ts`]: `import { createRouterTransport } from "@connectrpc/connect";
+import { ${typeName}Service } from "@mecha/api/${name}";
+import { expect, test } from "vitest";
+import { create${typeName}Client } from "./client.js";
+
+test("a call names the component and what it asks for", async () => {
+  const asked: string[] = [];
+  const transport = createRouterTransport(({ service }) =>
+    service(${typeName}Service, {
+      get(request) {
+        asked.push(request.${name}, request.name);
+        return {};
+      },
+    }),
+  );
+  await create${typeName}Client({ transport, ${name}: "main" }).get("one");
+  expect(asked).toEqual(["main", "one"]);
+});
+`,
     [`${client}/src/index.ts`]: `export * from "./client.js";\n`,
     [`${client}/README.md`]: `# @mecha/${name}
 

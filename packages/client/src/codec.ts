@@ -95,7 +95,7 @@ function isJson(type: string): boolean {
   return type === "application/json" || type.endsWith("+json");
 }
 
-/** JSON text of a value that JSON can carry; anything that it would silently empty or drop is refused. */
+/** JSON text of a value. One that JSON would empty or drop is refused; what stands deeper inside is as `JSON.stringify` has it. */
 function toJson(value: unknown, name: string): string {
   if (isMessage(value)) {
     throw unwritable(name, `is a ${value.$typeName}; a protobuf message needs its schema: use a collection of it`);

@@ -34,4 +34,5 @@ test("a new component and a new block are well typed from the start, and never o
   await run("pnpm", ["exec", "buf", "lint"], inCopy);
   const packages = ["@mecha/component-demo", "@mecha/lease", "@mecha/runtime"].map((name) => `--filter=${name}`);
   await run("pnpm", ["exec", "turbo", "run", "typecheck", "--output-logs=errors-only", ...packages], inCopy);
+  await run("pnpm", ["exec", "turbo", "run", "test", "--output-logs=errors-only", "--filter=@mecha/lease"], inCopy);
 }, 300_000);

@@ -47,8 +47,11 @@ export function createDefinitionLookup(options: DefinitionLookupOptions): Defini
       ];
       const available = `available: ${known.toSorted((a, b) => a.localeCompare(b)).join(", ")}`;
       const missing = packageOf(type);
-      const install = missing === undefined ? "" : `; or npm install ${missing} beside the resource file`;
-      return { reason: `unknown component type "${type}"${didYouMean(type, known) || ";"} ${available}${install}` };
+      const meant = didYouMean(type, known);
+      // A misspelt type must not lead to installing whatever bears that name.
+      const install =
+        missing === undefined || meant !== "" ? "" : `; or npm install ${missing} beside the resource file`;
+      return { reason: `unknown component type "${type}"${meant || ";"} ${available}${install}` };
     },
   };
 }

@@ -195,10 +195,11 @@ export function createComponentRegistry(options: ComponentRegistryOptions): Comp
       const serving = [...bindings[block].keys()].filter((key) => key !== "").map((key) => `"${key}"`);
       const there =
         serving.length === 0
-          ? `no component serves block "${block}"`
+          ? `no component serves block "${block}": add one to the resources (mecha schema lists the types)`
           : `block "${block}" is served by ${serving.join(", ")}`;
       const what = name === "" ? `block "${block}" has no default component` : `there is no component "${name}"`;
-      return new ComponentError("COMPONENT_NOT_FOUND", `${what}; ${there}`, { metadata });
+      const message = name === "" && serving.length === 0 ? there : `${what}; ${there}`;
+      return new ComponentError("COMPONENT_NOT_FOUND", message, { metadata });
     }
     const { plan } = live;
     if (!plan.blocks.includes(block)) {

@@ -128,10 +128,17 @@ describe("resources", () => {
     expect(problems[0]).toMatch(/^mecha\.yaml:8: "spec\.config\.poolSize" is not valid: .*100/);
   });
 
-  it("of an unknown type hear of the types there are, and how to install one", async () => {
+  it("of a misspelt type hear of the types there are, and of nothing to install", async () => {
     const [problem] = await check(valid.replace("type: picky", "type: pciky"));
     expect(problem).toBe(
-      'mecha.yaml:5: unknown component type "pciky"; did you mean "picky"? available: env, file, memory, picky, sqlite; or npm install @mecha/component-pciky beside the resource file',
+      'mecha.yaml:5: unknown component type "pciky"; did you mean "picky"? available: env, file, memory, picky, sqlite',
+    );
+  });
+
+  it("of an unknown type hear how to install one", async () => {
+    const [problem] = await check(valid.replace("type: picky", "type: elsewhere"));
+    expect(problem).toBe(
+      'mecha.yaml:5: unknown component type "elsewhere"; available: env, file, memory, picky, sqlite; or npm install @mecha/component-elsewhere beside the resource file',
     );
   });
 

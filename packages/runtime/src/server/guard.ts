@@ -32,7 +32,7 @@ export function createGuard({
   const address = isUnixSocket ? undefined : (listen.host ?? "127.0.0.1");
   const isWildcard = address === "0.0.0.0" || address === "::";
   const hosts = new Set([...allowedHosts, address ?? "", `[${address}]`].map((host) => host.toLowerCase()));
-  const expected = token === undefined ? undefined : Buffer.from(`Bearer ${token}`);
+  const expected = token === undefined ? undefined : Buffer.from(token);
 
   const knowsHost = (host: string): boolean => {
     const name = host.replace(/:\d+$/, "").toLowerCase();
@@ -58,12 +58,17 @@ export function createGuard({
         );
       }
     }
-    if (expected === undefined || open.test(head.url) || isSame(expected, head.header("authorization")))
-      return undefined;
+    if (expected === undefined || open.test(head.url) || isSame(expected, bearerOf(head))) return undefined;
     const what =
       head.header("authorization") === undefined ? "this runtime asks for a token" : "the token is not this runtime's";
     return fromComponentError(new ComponentError("BAD_TOKEN", `${what}; send authorization: Bearer <MECHA_API_TOKEN>`));
   };
+}
+
+/** The token of `authorization: Bearer <token>`; the scheme's case does not count (RFC 9110, section 11.1). */
+function bearerOf(head: RequestHead): string | undefined {
+  const authorization = head.header("authorization");
+  return authorization !== undefined && /^bearer /i.test(authorization) ? authorization.slice(7) : undefined;
 }
 
 /** A page that this very listener served may call it; nothing else with an origin may. */
