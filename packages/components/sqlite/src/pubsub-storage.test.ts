@@ -100,6 +100,20 @@ test("many dead letters are requeued and dropped in bounded steps", async () => 
   expect(count("pubsub_delivery")).toBe(0);
 });
 
+test("what expired behind its ordering key is passed over at once", async () => {
+  const { clock, pubsub, count } = await open(temporaryFolder());
+  await openGroup(pubsub, { ordered: true });
+  const mortal = Array.from({ length: 300 }, (_, index) => entry(`event ${index}`, { orderingKey: "k", ttlMs: 1_000 }));
+  const entries = [...mortal, entry("lasting", { orderingKey: "k" })];
+  await pubsub.publish({ keyspace: call.keyspace, entries });
+  const source = pubsub.consume(call);
+  const [ahead] = await source.receive(ask);
+  clock.advance(2_000);
+  await source.settle([{ type: "ack", handle: ahead?.handle ?? "" }]);
+  expect((await source.receive(ask)).map(text)).toEqual(["lasting"]);
+  expect(count("pubsub_delivery")).toBe(1);
+});
+
 test("a handle is taken for what it is only with its token", async () => {
   const { pubsub, publish } = await open(temporaryFolder());
   await openGroup(pubsub);
