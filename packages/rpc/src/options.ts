@@ -92,7 +92,7 @@ export interface ServerLimits {
   maxHeaderBytes?: number;
   /** How long a client may take to send its request's headers, in ms. Default 10 000. */
   headersTimeoutMs?: number;
-  /** How long a client may take to send a unary request's body, in ms. Default 30 000. */
+  /** How long a client may take to send a request's body, in ms, unless the method takes a stream. Default 30 000. */
   bodyTimeoutMs?: number;
   /** How long a client may read nothing of what was written to it, in ms. Default 30 000. */
   writeTimeoutMs?: number;

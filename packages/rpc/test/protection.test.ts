@@ -63,6 +63,38 @@ describe("a client that takes its time", () => {
     session.destroy();
   });
 
+  test.each([
+    ["plain HTTP", "PUT /door HTTP/1.1\r\nhost: x\r\n"],
+    ["gRPC-Web", `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc-web+proto\r\n`],
+  ])("a body that does not arrive is ended for %s too", async (_what, head) => {
+    await using server = await serve({
+      routes: echoRoutes(),
+      limits: { bodyTimeoutMs: 100 },
+      fallback: (request, response) => void request.resume().once("end", () => response.end()),
+    });
+    using connection = new RawConnection(server.endpoint).send(`${head}content-length: 100\r\n\r\n{`);
+    await eventually(() => connection.closed, "the end of the connection");
+    await expectServing(server);
+  });
+
+  test("a plain HTTP body that does not arrive is ended over HTTP/2", async () => {
+    await using server = await serve({
+      routes: echoRoutes(),
+      limits: { bodyTimeoutMs: 100 },
+      fallback: (request, response) => void request.resume().once("end", () => response.end()),
+    });
+    const session = http2.connect(server.endpoint);
+    const stream = session.request({ ":method": "PUT", ":path": "/door" });
+    let closed = false;
+    stream.on("close", () => {
+      closed = true;
+    });
+    stream.on("error", () => {});
+    stream.write("{");
+    await eventually(() => closed, "the end of the stream");
+    session.destroy();
+  });
+
   test("a reader that does not read loses its HTTP/1.1 connection", async () => {
     await using server = await start({ writeTimeoutMs: 100, readMaxBytes: 32 * 1024 * 1024 });
     using connection = new RawConnection(server.endpoint);

@@ -4,6 +4,7 @@ import type { ConnectError } from "@connectrpc/connect";
 import type { FallbackHandler, ServeOptions } from "../options.js";
 import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
 import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
+import { limitBody } from "./body-deadline.js";
 import type { Delegate } from "./delegate.js";
 import type { Exchange, ExchangeEnvironment } from "./exchange.js";
 import { Http1Exchange } from "./http1-exchange.js";
@@ -55,8 +56,17 @@ export function createDispatcher({
     }
     hand(compatibleRequest, compatibleResponse);
   });
+  /** Whether a request's body may take as long as it likes. */
+  const mayStreamIn = (path: string) => {
+    if (!routes.has(path)) return false;
+    const kind = routes.get(path)?.method.methodKind;
+    return kind === undefined || kind === "client_streaming" || kind === "bidi_streaming";
+  };
   const hand: FallbackHandler = (request, response) => {
-    const serve = routes.has(toPath(request.url ?? "")) ? delegate : fallback;
+    const path = toPath(request.url ?? "");
+    const { watch, bodyTimeoutMs } = environment;
+    if (!mayStreamIn(path)) limitBody(request, response, watch, bodyTimeoutMs);
+    const serve = routes.has(path) ? delegate : fallback;
     serve(request, response);
   };
   return {
