@@ -116,6 +116,16 @@ describe("the guard", () => {
   );
 });
 
+test("curl without a content type is told which one to send", async () => {
+  await using server = await serve({ routes: echoRoutes() });
+  for (const headers of [{ "content-type": "application/x-www-form-urlencoded" }, {}]) {
+    const call = { method: "POST", headers, body: new TextEncoder().encode('{"text":"a"}') };
+    const response = await fetch(`${server.endpoint}/mecha.rpc.test.v1.EchoService/Echo`, call);
+    expect(response.status).toBe(415);
+    expect(await response.text()).toMatch(/content-type: application\/json/);
+  }
+});
+
 function getOverHttp2(endpoint: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const session = http2.connect(endpoint);

@@ -66,8 +66,10 @@ export function createDispatcher({
     const path = toPath(request.url ?? "");
     const { watch, bodyTimeoutMs } = environment;
     if (!mayStreamIn(path)) limitBody(request, response, watch, bodyTimeoutMs);
-    const serve = routes.has(path) ? delegate : fallback;
-    serve(request, response);
+    if (!routes.has(path)) fallback(request, response);
+    else if (isForm(request.headers["content-type"]) && request.method === "POST")
+      refuseForm(response as ServerResponse);
+    else delegate(request, response);
   };
   return {
     onRequest(request, response) {
@@ -110,6 +112,17 @@ export function createDispatcher({
       compatible.emit("stream", stream, headers, flags, raw);
     },
   };
+}
+
+/** What a form posts, and curl unless it is told: no caller of a method means it. */
+function isForm(contentType: string | undefined): boolean {
+  return contentType === undefined || contentType.startsWith("application/x-www-form-urlencoded");
+}
+
+/** The status that connect-node answers with, and words for whoever typed the call. */
+function refuseForm(response: ServerResponse): void {
+  response.writeHead(415, { "accept-post": "application/json, application/proto", "content-type": "text/plain" });
+  response.end("Say what the body is: send the header content-type: application/json, or application/proto.\n");
 }
 
 function toPath(url: string): string {
