@@ -6,7 +6,7 @@ export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // By its name: importing the class would load the runtime for every command.
   if (error.name !== "ConfigurationError") return error.message;
-  return `nothing was started, for the resources are wrong:\n  ${error.message.replaceAll("\n", "\n  ")}`;
+  return `nothing was started:\n  ${error.message.replaceAll("\n", "\n  ")}`;
 }
 
 /** Tells an error on stderr and returns what to exit with. `MECHA_DEBUG=1` adds the stack. */

@@ -166,7 +166,7 @@ describe("mecha serve says in one line why it does not start", () => {
     await writeFile(join(folder.path, "mecha.yaml"), wrongResources);
     const ended = await mecha(["serve", "--app-id", "shop"], { cwd: folder.path });
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toMatch(/^mecha: nothing was started, for the resources are wrong:\n {2}mecha\.yaml:4: /);
+    expect(ended.stderr).toMatch(/^mecha: nothing was started:\n {2}mecha\.yaml:4: /);
     expect(ended.stderr).toMatch(/^ {2}mecha\.yaml:4: .*"sqllite".*did you mean "sqlite"/m);
     expect(ended.stderr).toMatch(/^ {2}mecha\.yaml:9: .*"blocs".*did you mean "blocks"/m);
   });

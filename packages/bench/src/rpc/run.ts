@@ -19,7 +19,9 @@ export async function runRpc(): Promise<Row[]> {
   const start = async (name: string, socket = "") => servers.use(await ServerProcess.start(name, socket));
   const mecha = await start("mecha");
   const intercepted = await start("mecha with an interceptor");
+  // For the latency of one connection: two servers of the same age, for one that served all of the above is better compiled.
   const unix = await start("mecha", join(folder, "rpc.sock"));
+  const tcp = await start("mecha");
   const connect1 = await start("connect-node HTTP/1.1");
   const connect2 = await start("connect-node HTTP/2");
   const grpcJs = await start("grpc-js");
@@ -100,7 +102,7 @@ export async function runRpc(): Promise<Row[]> {
 
   const single = await alternate(rounds, {
     "Unix socket": () => runClient("mecha", unix.endpoint, "get", 1),
-    TCP: () => runClient("mecha", mecha.endpoint, "get", 1),
+    TCP: () => runClient("mecha", tcp.endpoint, "get", 1),
   });
   note(latencyRow(single));
   note(heapRow({ ...clients, ...grpcClients, ...inside }));

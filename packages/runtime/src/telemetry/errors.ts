@@ -58,8 +58,17 @@ export function fromComponentError(error: ComponentError): ConnectError {
 export function describeRefusal(error: ConnectError): ConnectError {
   if (error.details.length > 0) return error;
   const reason = refusals.get(error.code);
-  return reason === undefined ? error : fromComponentError(new ComponentError(reason, error.rawMessage));
+  if (reason === undefined) return error;
+  const [, actual, limit] = overLimit.exec(error.rawMessage) ?? [];
+  if (actual === undefined || limit === undefined)
+    return fromComponentError(new ComponentError(reason, error.rawMessage));
+  const message = `the request is ${actual} bytes; the runtime reads at most ${limit}`;
+  const metadata = { limit_bytes: limit, actual_bytes: actual };
+  return fromComponentError(new ComponentError(reason, message, { metadata }));
 }
+
+/** How the wire says that a message is too large. */
+const overLimit = /^message size (\d+) is larger than configured readMaxBytes (\d+)$/;
 
 const refusals = new Map<Code, "BAD_REQUEST" | "TOO_LARGE">([
   [Code.InvalidArgument, "BAD_REQUEST"],

@@ -161,6 +161,7 @@ describe("the state block, called as curl calls it", () => {
     expect(await broken.text()).toContain("BAD_REQUEST");
     const huge = await callState(endpoint, "Set", { key: "k", value: base64(12 * 1024 * 1024) });
     expect({ status: huge.status, reason: huge.reason }).toEqual({ status: 429, reason: "TOO_LARGE" });
+    expect(huge.json.message).toMatch(/^the request is \d+ bytes; the runtime reads at most \d+$/);
     expect((await callState(endpoint, "Get", { key: "a" })).status).toBe(200);
   });
 
