@@ -1,7 +1,7 @@
 import { checkResources, formatProblem } from "@mecha/runtime";
-import pc from "picocolors";
 import { componentTypes, loadComponent } from "./components.js";
 import { exitCodes } from "./errors.js";
+import pc from "./terminal/colors.js";
 import { print, printJson } from "./terminal/print.js";
 import { formatTable } from "./terminal/table.js";
 

@@ -9,9 +9,9 @@ import {
   Health,
   RuntimeService,
 } from "@mecha/api/runtime";
-import pc from "picocolors";
 import { type ClientFlags, connect } from "./client-options.js";
 import { exitCodes } from "./errors.js";
+import pc from "./terminal/colors.js";
 import { print, printJson } from "./terminal/print.js";
 import { formatTable } from "./terminal/table.js";
 

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import pc from "picocolors";
 import { CliError, describeSystemError } from "./errors.js";
+import pc from "./terminal/colors.js";
 import { print } from "./terminal/print.js";
 
 const template = `# What Mecha runs on. Without this file everything works on an embedded SQLite database, in .mecha/.

@@ -1,5 +1,5 @@
-import pc from "picocolors";
 import { CliError, exitCodes } from "./errors.js";
+import pc from "./terminal/colors.js";
 
 /** The line that tells what went wrong; where several things may be wrong, in resources, a line each. */
 export function describeError(error: unknown): string {

@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
-import pc from "picocolors";
 import { CliError, exitCodes, signalExitCode } from "./errors.js";
 import { createLogger } from "./logger.js";
 import type { RuntimeSettings } from "./settings.js";
 import { handleSignals } from "./signals.js";
 import { startRuntime } from "./start-runtime.js";
+import pc from "./terminal/colors.js";
 import { readToken } from "./token.js";
 
 /** What `mecha serve` does. */

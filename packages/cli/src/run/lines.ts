@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import pc from "picocolors";
+import pc from "../terminal/colors.js";
 
 /** A line longer than this is passed on in pieces: a program that prints no newline must not fill the memory. */
 const maxLineLength = 64 * 1024;

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import pc from "picocolors";
 import { CliError, signalExitCode } from "../errors.js";
 import type { RuntimeSettings } from "../settings.js";
 import { handleSignals } from "../signals.js";
+import pc from "../terminal/colors.js";
 import { type App, startApp } from "./app.js";
 import { createPrefixes } from "./lines.js";
 import { type SidecarProcess, startSidecar } from "./sidecar-process.js";

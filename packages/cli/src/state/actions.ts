@@ -1,8 +1,8 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Duration, toMilliseconds } from "@mecha/client";
-import pc from "picocolors";
 import type { ClientFlags } from "../client-options.js";
 import { CliError, exitCodes } from "../errors.js";
+import pc from "../terminal/colors.js";
 import { print, printJson } from "../terminal/print.js";
 import { type StateRpc, withState } from "./client.js";
 import { toJson } from "./item.js";

@@ -1,4 +1,4 @@
-import pc from "picocolors";
+import pc from "./colors.js";
 
 /** Rows in columns as wide as what stands in them; the last one is not filled up. Colours in cells do not count. */
 export function formatTable(header: string[], rows: string[][]): string {
