@@ -1,3 +1,5 @@
+import * as http from "node:http";
+import * as https from "node:https";
 import * as net from "node:net";
 import type { Transport } from "@connectrpc/connect";
 import type { TransportOptions } from "../options.js";
@@ -5,7 +7,17 @@ import { toTlsOptions } from "./connect-socket.js";
 import type { Endpoint } from "./endpoint.js";
 
 /** Calls through connect-node what has no direct path. It is loaded by the first such call. */
-export type LazyDelegate = <T>(call: (transport: Transport) => Promise<T>) => Promise<T>;
+export interface LazyDelegate {
+  call<T>(call: (transport: Transport) => Promise<T>): Promise<T>;
+  /** Closes its connections. */
+  close(): Promise<void>;
+}
+
+/** connect-node's transport, and what closes the connections that it made. */
+interface Delegated {
+  readonly transport: Transport;
+  close(): void;
+}
 
 /** Makes connect-node's transport with the same options, when it is needed. */
 export function createLazyDelegate(
@@ -13,17 +25,21 @@ export function createLazyDelegate(
   endpoint: Endpoint,
   httpVersion: "1.1" | "2",
 ): LazyDelegate {
-  let transport: Promise<Transport> | undefined;
-  return async (call) => {
-    transport ??= create(options, endpoint, httpVersion);
-    return call(await transport);
+  let delegated: Promise<Delegated> | undefined;
+  return {
+    async call(call) {
+      delegated ??= create(options, endpoint, httpVersion);
+      return call((await delegated).transport);
+    },
+    async close() {
+      (await delegated)?.close();
+    },
   };
 }
 
-async function create(options: TransportOptions, endpoint: Endpoint, httpVersion: "1.1" | "2"): Promise<Transport> {
-  const { compressionBrotli, compressionGzip, createConnectTransport, createGrpcWebTransport } = await import(
-    "@connectrpc/connect-node"
-  );
+async function create(options: TransportOptions, endpoint: Endpoint, httpVersion: "1.1" | "2"): Promise<Delegated> {
+  const node = await import("@connectrpc/connect-node");
+  const { compressionBrotli, compressionGzip, createConnectTransport, createGrpcWebTransport } = node;
   const common = {
     baseUrl: endpoint.baseUrl,
     useBinaryFormat: !options.useJson,
@@ -49,7 +65,15 @@ async function create(options: TransportOptions, endpoint: Endpoint, httpVersion
         : { socketPath: endpoint.path }
       : tls;
   const createTransport = options.protocol === "grpc-web" ? createGrpcWebTransport : createConnectTransport;
-  return httpVersion === "2"
-    ? createTransport({ ...common, httpVersion: "2", nodeOptions })
-    : createTransport({ ...common, httpVersion: "1.1", nodeOptions });
+  if (httpVersion === "2") {
+    const sessionManager = new node.Http2SessionManager(endpoint.baseUrl, undefined, nodeOptions);
+    const transport = createTransport({ ...common, httpVersion: "2", sessionManager });
+    return { transport, close: () => sessionManager.abort() };
+  }
+  const agent = endpoint.baseUrl.startsWith("https:") ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
+  const transport = createTransport({ ...common, httpVersion: "1.1", nodeOptions: { ...nodeOptions, agent } });
+  return { transport, close: () => agent.destroy() };
 }
+
+/** Connections of its own, so that closing the transport closes them and no others. */
+const keepAlive = { keepAlive: true, timeout: 30_000 };

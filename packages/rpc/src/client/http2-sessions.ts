@@ -36,7 +36,10 @@ export class Http2Sessions {
   readonly #endpoint: Endpoint;
   readonly #tls: TransportOptions["tls"];
   readonly #options: Http2SessionsOptions;
+  /** Those that may get new streams, or will once they are connected. */
   readonly #sessions: Session[] = [];
+  /** Those that finish their streams and get no new ones. */
+  readonly #retired = new Set<Session>();
   readonly #waiting: { headers: http2.OutgoingHttpHeaders; waiter: Waiter }[] = [];
   readonly #timer: NodeJS.Timeout;
   #open = 0;
@@ -83,7 +86,9 @@ export class Http2Sessions {
     clearInterval(this.#timer);
     const error = new ConnectError("the transport is closed", Code.Canceled);
     for (const { waiter } of this.#waiting.splice(0)) waiter.fail(error);
-    for (const session of this.#sessions.splice(0)) session.http2.destroy(error, http2.constants.NGHTTP2_CANCEL);
+    for (const session of [...this.#sessions.splice(0), ...this.#retired]) {
+      session.http2.destroy(error, http2.constants.NGHTTP2_CANCEL);
+    }
   }
 
   #find(): Session | undefined {
@@ -163,6 +168,7 @@ export class Http2Sessions {
     http2Session.on("goaway", () => this.#retire(session));
     http2Session.on("close", () => {
       this.#remove(session);
+      this.#retired.delete(session);
       if (session.connecting) this.#failed(failure);
       else if (!this.#closed) this.#serveOrConnect();
     });
@@ -189,6 +195,7 @@ export class Http2Sessions {
     session.ready = false;
     session.retired = true;
     this.#remove(session);
+    this.#retired.add(session);
     if (session.streams === 0) session.http2.close();
     this.#serveOrConnect();
   }

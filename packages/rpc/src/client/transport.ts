@@ -71,11 +71,12 @@ export function createTransport(options: TransportOptions): RpcTransport {
   const close = async () => {
     pool.made?.close();
     sessions.made?.close();
+    await Promise.all([delegates["1.1"].close(), delegates["2"].close()]);
   };
   return {
     unary(method, signal, timeoutMs, header, input, contextValues) {
       if (protocol === "grpc-web") {
-        return delegates[options.httpVersion ?? "1.1"]((delegate) =>
+        return delegates[options.httpVersion ?? "1.1"].call((delegate) =>
           delegate.unary(method, signal, timeoutMs, header, input, contextValues),
         );
       }
@@ -89,7 +90,7 @@ export function createTransport(options: TransportOptions): RpcTransport {
     stream(method, signal, timeoutMs, header, input, contextValues) {
       const http1 = protocol !== "grpc" && options.httpVersion === "1.1" && method.methodKind !== "bidi_streaming";
       if (http1 || protocol === "grpc-web") {
-        return delegates[http1 ? "1.1" : "2"]((delegate) =>
+        return delegates[http1 ? "1.1" : "2"].call((delegate) =>
           delegate.stream(method, signal, timeoutMs, header, input, contextValues),
         );
       }
