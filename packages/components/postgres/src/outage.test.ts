@@ -1,6 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { StateStore } from "@mecha/component";
+import { ComponentError, type StateStore } from "@mecha/component";
 import { missing, startPostgres, type TestServer } from "@mecha/test-servers";
 import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
