@@ -93,10 +93,12 @@ export class Pool {
         if (this.#closed) throw unavailable("the component is closed", error);
         // The server has no connection left, but others of this pool may be on their way.
         const isFull = sqlState(error) === "53300" && this.#pool.totalCount > 0;
-        if (this.#established.size === 0 && !isFull) {
+        // Somebody ended this very connection while it was made, which says nothing of the server.
+        const wasEnded = sqlState(error) === "57P01" && attempt < maxAttempts;
+        if (this.#established.size === 0 && !isFull && !wasEnded) {
           this.#goAway(error);
         } else if (attempt < maxAttempts) {
-          this.#useFewer();
+          if (!wasEnded) this.#useFewer();
           continue;
         }
         throw connectError(error, this.#options.server);
