@@ -7,7 +7,5 @@ export const preset = defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     passWithNoTests: false,
-    // Suites kill and stop real servers under load. In CI one that a slow moment of the machine broke is tried once more; the log says which it was.
-    retry: process.env.CI ? 1 : 0,
   },
 });
