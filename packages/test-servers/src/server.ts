@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -118,9 +118,17 @@ function signalAll(child: ChildProcess, signal: NodeJS.Signals): void {
 
 /** A process and what it started, as Linux tells; elsewhere the process alone. */
 function processTree(pid: number): number[] {
-  const file = `/proc/${pid}/task/${pid}/children`;
-  const children = existsSync(file) ? readFileSync(file, "utf8").trim().split(" ") : [];
-  return [pid, ...children.filter((child) => child !== "").flatMap((child) => processTree(Number(child)))];
+  return [pid, ...childrenOf(pid).flatMap(processTree)];
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    return children === "" ? [] : children.split(" ").map(Number);
+  } catch {
+    // It has ended meanwhile, or this is not Linux.
+    return [];
+  }
 }
 
 /** Spawns a program that dies with this process, whatever ends it. */
