@@ -1,7 +1,7 @@
 // `pnpm test`: everything that CI checks, in one command, what is quick first. Lists at the end what failed, and what was skipped and how to have
 // it run.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, globSync, readFileSync, rmSync, statSync } from "node:fs";
 
 const skippedFile = new URL("../node_modules/.cache/mecha-skipped.txt", import.meta.url);
 rmSync(skippedFile, { force: true });
@@ -30,8 +30,12 @@ const steps: readonly Step[] = [
   { title: "tests", command: [...turbo, "test", "--continue", "--concurrency=100%"] },
 ];
 
+/** How many characters of each failed package's report are said again. */
+const maxReportLength = 8_000;
+
 const failed: string[] = [];
 const begun = performance.now();
+const begunAt = Date.now();
 for (const { title, command, isBasis } of steps) {
   console.log(`\n▶ ${title}`);
   const start = performance.now();
@@ -44,6 +48,7 @@ for (const { title, command, isBasis } of steps) {
   if (isBasis) break;
 }
 
+for (const report of failureReports()) console.log(`\n${report}`);
 if (existsSync(skippedFile)) {
   const skipped = [...new Set(readFileSync(skippedFile, "utf8").trim().split("\n"))].toSorted((a, b) =>
     a < b ? -1 : 1,
@@ -53,3 +58,16 @@ if (existsSync(skippedFile)) {
 const minutes = ((performance.now() - begun) / 60_000).toFixed(1);
 console.log(failed.length === 0 ? `\nAll passed, in ${minutes} min.` : `\nFailed: ${failed.join("; ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
+
+/** What Vitest said of the tests that failed, once more: by now it is thousands of lines above. */
+function failureReports(): string[] {
+  const logs = globSync(["packages/**/.turbo/turbo-test.log", "examples/**/.turbo/turbo-test.log"], {
+    exclude: (path) => path.endsWith("node_modules"),
+  });
+  return logs.flatMap((path) => {
+    if (statSync(path).mtimeMs < begunAt) return [];
+    const log = readFileSync(path, "utf8");
+    const start = log.search(/^.*Failed (Suites|Tests) \d+/m);
+    return start < 0 ? [] : [`✗ ${path}\n${log.slice(start, start + maxReportLength)}`];
+  });
+}
