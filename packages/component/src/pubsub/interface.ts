@@ -105,6 +105,12 @@ export interface PubSub {
   /** What a group has in effect, or undefined if there is no such group. */
   settingsOf(call: GroupCall): Awaitable<GroupSettings | undefined>;
 
+  /**
+   * Forgets a group, with what waits for it and its dead letters; resolves with whether there was one. Its consumers, in this process and
+   * others, get nothing more and can settle nothing. Opened again it is a new group.
+   */
+  deleteGroup(call: GroupCall): Awaitable<boolean>;
+
   /** Consumes for a group that exists. Several consumers of a group, in this process and others, share its events. */
   consume(call: GroupCall): DeliverySource;
 

@@ -174,6 +174,18 @@ export class Group {
     return count;
   }
 
+  /** Lets go of every event: those who still consume find nothing, and settle nothing. */
+  delete(): void {
+    for (let away = this.#away.first; away !== undefined; away = this.#away.first) {
+      this.#away.remove(away);
+      this.#ready.add(away.entry);
+    }
+    const held = [...this.#ready, ...[...this.#behind.values()].flat(), ...this.#dead.values()];
+    for (const { event } of held) this.#holding.release(event);
+    for (const collection of [this.#ready, this.#leases, this.#behind, this.#dead]) collection.clear();
+    this.close();
+  }
+
   close(): void {
     this.#timer?.cancel();
     for (const wake of this.#waiters) wake();

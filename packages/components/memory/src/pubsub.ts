@@ -139,6 +139,14 @@ export function createMemoryPubSub(
     },
 
     settingsOf: (call) => find(call)?.settings,
+
+    deleteGroup(call) {
+      const group = find(call);
+      topics.get(`${call.keyspace}\n${call.topic}`)?.groups.delete(call.group);
+      group?.delete();
+      return group !== undefined;
+    },
+
     consume: (call) => consume(groupOf(call)),
     listDeadLetters: ({ after, limit, maxBytes, ...call }) =>
       find(call)?.deadLetters(after, limit, maxBytes) ?? { deadLetters: [], more: false },

@@ -36,6 +36,8 @@ export interface PubSubJobs {
     };
     answer: boolean;
   };
+  /** Forgets a group; whether there was one. */
+  "pubsub.delete": { body: { readonly call: GroupCall }; answer: boolean };
   /** Leases what is ready. It looks at a bounded number of events, so an empty answer does not mean that there is none. */
   "pubsub.claim": {
     body: { readonly group: number; readonly maxItems: number; readonly maxBytes: number; readonly leaseMs: number };

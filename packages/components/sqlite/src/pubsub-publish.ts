@@ -4,7 +4,7 @@ import { type GroupStart, pubsubLimits } from "@mecha/component";
 import type { JobHandlers } from "./jobs.js";
 import type { BareEntry, PubSubJobs } from "./pubsub-jobs.js";
 
-type Handlers = JobHandlers<Pick<PubSubJobs, "pubsub.publish" | "pubsub.open">>;
+type Handlers = JobHandlers<Pick<PubSubJobs, "pubsub.publish" | "pubsub.open" | "pubsub.delete">>;
 
 /** Publishing, which writes an event once for all groups, and the groups themselves. */
 export function createPublishHandlers(db: DatabaseSync): Handlers {
@@ -26,6 +26,11 @@ export function createPublishHandlers(db: DatabaseSync): Handlers {
     "INSERT INTO pubsub_group (topic, name, settings, ordered, cursor) VALUES (?, ?, ?, ?, ?)",
   );
   const changeGroup = db.prepare("UPDATE pubsub_group SET settings = ? WHERE id = ?");
+  // The row stays, without a name and past every event: its id is never given to another group, which consumers that know it would take from.
+  const endGroup = db.prepare(
+    `UPDATE pubsub_group SET name = ' ' || id, settings = '', cursor = ${Number.MAX_SAFE_INTEGER} WHERE id = ?`,
+  );
+  const removeDeliveries = db.prepare("DELETE FROM pubsub_delivery WHERE group_id = ?");
 
   function topicOf(keyspace: string, name: string): number {
     const known = findTopic.get(keyspace, name);
@@ -83,6 +88,15 @@ export function createPublishHandlers(db: DatabaseSync): Handlers {
       const text = JSON.stringify(settings);
       if (group !== undefined) changeGroup.run(text, Number(group.id));
       else addGroup.run(topic, call.group, text, Number(settings.ordered), cursorAt(topic, settings.start));
+      return true;
+    },
+
+    "pubsub.delete"({ call }) {
+      const topic = findTopic.get(call.keyspace, call.topic);
+      const group = topic && findGroup.get(Number(topic.id), call.group);
+      if (group === undefined) return false;
+      endGroup.run(Number(group.id));
+      removeDeliveries.run(Number(group.id));
       return true;
     },
   };

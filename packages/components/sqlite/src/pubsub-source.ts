@@ -27,7 +27,7 @@ export function createSource(call: GroupCall, context: SourceContext): DeliveryS
   let known: number | undefined;
   let isClosed: boolean = false;
 
-  /** Groups are never deleted, so an id stays right. */
+  /** The id of a group that was deleted is given to no other, so an id stays right. */
   async function groupId(): Promise<number> {
     known ??= (await reader.read(() => reads.group(call)))?.id;
     if (known === undefined) throw new Error(`group ${call.group} of topic ${call.topic} was not opened`);

@@ -96,6 +96,8 @@ export function createPubSub(
       return stored && settingsFrom(stored);
     },
 
+    deleteGroup: (call) => writer.submit("pubsub.delete", { call: { ...call } }),
+
     consume(call) {
       const source = createSource(call, { connection, reads, arrivals, clock });
       const tracked: DeliverySource = {

@@ -139,6 +139,35 @@ export const groups: CaseDefinition[] = [
     },
   },
   {
+    name: "forgets a deleted group, and begins anew when it is opened again",
+    async run(kit) {
+      const [here, there] = await kit.pair();
+      const consumer = await here.consume("t", "app/g");
+      const neighbour = await here.consume("t", "app/other");
+      await here.publishMany(["leased", "dead", "waiting"].map((name) => entry("t", name)));
+      const [leased, dead] = await consumer.many(2);
+      assert(leased !== undefined && dead !== undefined);
+      await consumer.settle({ type: "dead", handle: dead.handle, error: "" });
+      assert.equal(await there.deleteGroup("t", "app/g"), true);
+      assert.equal(await there.deleteGroup("t", "app/g"), false, "it is gone");
+      assert.equal(await here.deleteGroup("no-such-topic", "app/g"), false);
+      assert.equal(await there.pubsub.settingsOf({ keyspace: there.keyspace, topic: "t", group: "app/g" }), undefined);
+      assert.deepEqual(await consumer.settle({ type: "ack", handle: leased.handle }), [false], "a lease of it is none");
+      const other = { ...plainGroup, maxAttempts: 3 };
+      assert.deepEqual(await there.openGroup("t", "app/g", other), other, "its old settings bind nobody");
+      assert.deepEqual((await there.deadLetters("t", "app/g")).deadLetters, []);
+      const anew = await there.consume("t", "app/g", other);
+      await anew.nothing("what was published before is not its");
+      await there.publish("t", "next");
+      const lease = await anew.one();
+      assert.equal(text(lease), "next");
+      await anew.ack(lease);
+      const rest = await neighbour.many(4);
+      assert.deepEqual(sorted(rest.map(text)), ["dead", "leased", "next", "waiting"], "other groups keep theirs");
+      await neighbour.ack(...rest);
+    },
+  },
+  {
     name: "keeps everything across a restart",
     applies: ({ durability }) => durability !== "PROCESS",
     async run(kit) {

@@ -133,6 +133,10 @@ export class Session {
     return this.pubsub.openGroup({ keyspace: this.keyspace, topic, group, settings, defaults: plainGroup, update });
   }
 
+  async deleteGroup(topic: string, group: string): Promise<boolean> {
+    return this.pubsub.deleteGroup({ keyspace: this.keyspace, topic, group });
+  }
+
   async deadLetters(topic: string, group: string, options: { after?: string; limit?: number; maxBytes?: number } = {}) {
     return this.pubsub.listDeadLetters({
       keyspace: this.keyspace,
