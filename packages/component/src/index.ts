@@ -8,7 +8,7 @@ export { type ConfigOption, describeConfig, optionsTable, withOptionsTable } fro
 export type { Durability } from "./durability.js";
 export type { Reason } from "./errors.js";
 export { ComponentError, reasons } from "./errors.js";
-export { type SetAside, setFaultyAside } from "./pubsub/faults.js";
+export { requirePublishable, type SetAside, setFaultyAside } from "./pubsub/faults.js";
 export * from "./pubsub/features.js";
 export { requireSameGroup } from "./pubsub/group-settings.js";
 export type * from "./pubsub/interface.js";

@@ -1,4 +1,5 @@
 import { ComponentError } from "../errors.js";
+import type { StatePublish } from "../state/interface.js";
 import type { PublishOutcome, PubSubEntry } from "./interface.js";
 
 /** Entries that can be published, and how to make their outcomes those of all entries. */
@@ -42,4 +43,21 @@ export function setFaultyAside(
 function earlierFailed(id: string, earlier: string): ComponentError {
   const message = `event "${id}" was not published, since event "${earlier}" of its ordering key failed; publish both again`;
   return new ComponentError("EARLIER_FAILED", message, { metadata: { earlier } });
+}
+
+/** Requires that everything a write publishes can be published; `StateStore.write` begins with it. Throws the first fault, with its `publish_index`. */
+export function requirePublishable(
+  publishes: readonly StatePublish[],
+  faultOf: (entry: PubSubEntry) => ComponentError | undefined,
+): void {
+  for (const [index, { entry }] of publishes.entries()) {
+    const fault = faultOf(entry);
+    if (fault === undefined) continue;
+    const { reason, message, retryAfterMs, violations } = fault;
+    throw new ComponentError(reason, message, {
+      metadata: { ...fault.metadata, publish_index: String(index) },
+      violations: [...violations],
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    });
+  }
 }

@@ -47,7 +47,10 @@ export interface GroupSettings {
 
 /** A group of consumers of a topic. */
 export interface GroupCall {
-  /** The part of the component that the caller sees: a namespace. Topics are unique within it. */
+  /**
+   * The part of the component that the caller sees: a namespace, or, for what the runtime keeps there for an app, a state keyspace. Topics are
+   * unique within it. At most 256 bytes of `[a-z0-9/_.-]`.
+   */
   readonly keyspace: string;
   readonly topic: string;
   /** Unique within its topic and keyspace; bears the app id: "shop/mail". */
@@ -110,6 +113,13 @@ export interface PubSub {
    * others, get nothing more and can settle nothing. Opened again it is a new group.
    */
   deleteGroup(call: GroupCall): Awaitable<boolean>;
+
+  /**
+   * How many events a group has waiting (due or not, held back by their key, expired but not passed over) or leased; dead letters aside, and
+   * whatever its filter. 0 for a group that does not exist. A broker may report it some seconds late, and leave out what other processes have
+   * leased; a component with OUTBOX is exact.
+   */
+  backlog(call: GroupCall): Awaitable<number>;
 
   /** Consumes for a group that exists. Several consumers of a group, in this process and others, share its events. */
   consume(call: GroupCall): DeliverySource;

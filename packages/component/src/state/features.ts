@@ -1,5 +1,5 @@
 /** What a state store can do beyond the core; see `mecha.state.v1.Feature`. */
-export type StateFeature = "TRANSACT" | "WATCH" | "TTL";
+export type StateFeature = "TRANSACT" | "WATCH" | "TTL" | "OUTBOX";
 
 /** The limits of the state block, the same for every store (contracts: `mecha.state.v1`). Bytes and counts. */
 export const stateLimits = {
@@ -8,8 +8,9 @@ export const stateLimits = {
   maxValueBytes: 4 * 1024 * 1024,
   maxContentTypeBytes: 256,
   maxRequestIdBytes: 128,
+  /** Of one transaction, events to publish included. */
   maxOperations: 128,
-  /** Keys and values of one transaction together. */
+  /** Keys, values and events of one transaction together. */
   maxTransactionBytes: 8 * 1024 * 1024,
   maxGetManyKeys: 1000,
   maxGetManyBytes: 16 * 1024 * 1024,

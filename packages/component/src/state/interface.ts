@@ -1,4 +1,5 @@
 import type { Durability } from "../durability.js";
+import type { PubSubEntry } from "../pubsub/interface.js";
 import type { StateFeature } from "./features.js";
 
 /** A value now or a promise of it: a store that can answer at once does, and costs no turn of the event loop. */
@@ -35,6 +36,13 @@ export type StateOperation =
     }
   | { readonly type: "delete"; readonly key: string; readonly precondition: StatePrecondition | undefined }
   | { readonly type: "check"; readonly key: string; readonly precondition: StatePrecondition };
+
+/** An event to publish with a write. The runtime has validated it as it does for {@link PubSub.publish}. */
+export interface StatePublish {
+  /** The part of the component's own pubsub that its topic is in, as `GroupCall.keyspace` has it. Another one than the write's. */
+  readonly keyspace: string;
+  readonly entry: PubSubEntry;
+}
 
 /** What one operation did. */
 export type StateResult =
@@ -87,13 +95,18 @@ export interface StateStore {
   getMany(call: StateCall & { readonly keys: readonly string[]; readonly maxBytes: number }): Awaitable<StateItem[]>;
 
   /**
-   * Does all operations or none, strictly serializable; answers when durable. One operation is a Set or a Delete; several need
-   * feature TRANSACT. A precondition that does not hold throws ETAG_MISMATCH, ALREADY_EXISTS or NOT_EXISTS with
+   * Does all operations or none, strictly serializable; answers when durable, with a result per operation. One operation is a Set or a
+   * Delete; several need feature TRANSACT. A precondition that does not hold throws ETAG_MISMATCH, ALREADY_EXISTS or NOT_EXISTS with
    * `metadata: { key, operation_index }` of the lowest failing operation.
+   *
+   * With feature OUTBOX a write also publishes `publishes`, in their order, by the component's own pubsub: in the same transaction, so that from
+   * the commit on they are what `PubSub.publish` would have made of them, and without one they never were. There may then be no operation.
+   * One that cannot be published (see {@link requirePublishable}) refuses all, with its error and `metadata: { publish_index }`.
    */
   write(
     call: StateCall & {
       readonly operations: readonly StateOperation[];
+      readonly publishes?: readonly StatePublish[];
       readonly requestId: StateRequestId | undefined;
     },
   ): Awaitable<StateResult[]>;

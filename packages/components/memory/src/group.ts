@@ -52,6 +52,7 @@ export class Group {
   readonly #dead = new Map<string, { deadLetter: DeadLetter; event: StoredEvent }>();
   readonly #waiters = new Set<() => void>();
   #deadSequence = 0;
+  #backlog = 0;
   #timer: { time: number; cancel: () => void } | undefined;
 
   constructor(settings: GroupSettings, clock: Clock, holding: Holding) {
@@ -60,9 +61,15 @@ export class Group {
     this.#holding = holding;
   }
 
+  /** How many events are not settled for good. */
+  get backlog(): number {
+    return this.#backlog;
+  }
+
   /** Adds an event that was published. */
   add(event: StoredEvent): void {
     this.#holding.hold(event);
+    this.#backlog += 1;
     const entry: Entry = { event, attempts: 0, lastError: "" };
     const key = this.#orderedKey(entry);
     if (key !== undefined) {
@@ -222,6 +229,7 @@ export class Group {
 
   /** The entry is settled for good: the next one of its key may go. */
   #finish(entry: Entry): void {
+    this.#backlog -= 1;
     const key = this.#orderedKey(entry);
     if (key === undefined) return;
     const next = this.#behind.get(key)?.shift();

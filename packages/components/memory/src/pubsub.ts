@@ -147,6 +147,8 @@ export function createMemoryPubSub(
       return group !== undefined;
     },
 
+    backlog: (call) => find(call)?.backlog ?? 0,
+
     consume: (call) => consume(groupOf(call)),
     listDeadLetters: ({ after, limit, maxBytes, ...call }) =>
       find(call)?.deadLetters(after, limit, maxBytes) ?? { deadLetters: [], more: false },

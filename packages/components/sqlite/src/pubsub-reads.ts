@@ -20,6 +20,8 @@ export interface PubSubReads {
   group(call: GroupCall): StoredGroup | undefined;
   /** When a group has something to take, ms since the epoch: 0 if it has not looked at all events; undefined if nothing is in sight. */
   readyTime(group: number): number | undefined;
+  /** How many events a group has not looked at, or has a delivery of that is not given up. */
+  backlog(group: number): number;
   event(seq: number): StoredEvent | undefined;
   deadLetters(
     group: number,
@@ -50,6 +52,18 @@ export function createPubSubReads(db: DatabaseSync): PubSubReads {
         WHERE group_id = ?1 AND due_time IS NOT NULL ORDER BY due_time LIMIT 1
       ) AS due_time
   `);
+  const backlog = db.prepare(`
+    SELECT
+      (
+        SELECT count(*) FROM pubsub_event
+        WHERE topic = (SELECT topic FROM pubsub_group WHERE id = ?1) AND seq > (SELECT cursor FROM pubsub_group WHERE id = ?1)
+      ) + (
+        SELECT count(*) FROM pubsub_delivery WHERE group_id = ?1 AND due_time IS NOT NULL
+      ) + (
+        SELECT count(*) FROM pubsub_delivery
+        WHERE group_id = ?1 AND ordering_key IS NOT NULL AND dead_id IS NULL AND due_time IS NULL
+      ) AS backlog
+  `);
   const event = db.prepare("SELECT payload, ordering_key FROM pubsub_event WHERE seq = ?");
   const dead = db.prepare(`
     SELECT d.dead_id, d.dead_time, d.attempts, d.last_error, e.ordering_key, e.payload
@@ -78,6 +92,7 @@ export function createPubSubReads(db: DatabaseSync): PubSubReads {
       if (row?.unseen === 1) return 0;
       return row === undefined || row.due_time === null ? undefined : Number(row.due_time);
     },
+    backlog: (id) => Number(backlog.get(id)?.backlog),
     event(seq) {
       const row = event.get(seq);
       return row && { payload: row.payload as Uint8Array, orderingKey: String(row.ordering_key) };

@@ -98,6 +98,11 @@ export function createPubSub(
 
     deleteGroup: (call) => writer.submit("pubsub.delete", { call: { ...call } }),
 
+    async backlog(call) {
+      const group = (await find(call))?.id;
+      return group === undefined ? 0 : reader.read(() => reads.backlog(group));
+    },
+
     consume(call) {
       const source = createSource(call, { connection, reads, arrivals, clock });
       const tracked: DeliverySource = {

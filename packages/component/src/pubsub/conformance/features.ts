@@ -123,6 +123,20 @@ const ordered: CaseDefinition[] = [
   },
 ];
 
+const orderedBacklog: CaseDefinition = {
+  name: "counts what is held back by its key",
+  async run(kit) {
+    const session = await kit.open();
+    const consumer = await session.consume("t", "app/g", { ordered: true });
+    await session.publishMany(["k1", "k2", "k3"].map((name) => entry("t", name, { orderingKey: "k" })));
+    const lease = await consumer.one();
+    await consumer.nothing("the others are held back");
+    await session.expectBacklog(3, "t", "app/g", "one is leased, two are held back");
+    await consumer.ack(lease);
+    await session.expectBacklog(2, "t", "app/g", "one is done");
+  },
+};
+
 const delay: CaseDefinition[] = [
   {
     name: "delivers a delayed event when it is due, and others before it",
@@ -242,7 +256,7 @@ const dedup: CaseDefinition[] = [
 
 /** The cases of each feature. */
 export const features: CaseDefinition[] = [
-  ...ordered.map((definition) => ({ ...definition, feature: "ORDERED" as const })),
+  ...[...ordered, orderedBacklog].map((definition) => ({ ...definition, feature: "ORDERED" as const })),
   ...delay.map((definition) => ({ ...definition, feature: "DELAY" as const })),
   ...ttl.map((definition) => ({ ...definition, feature: "TTL" as const })),
   ...replay.map((definition) => ({ ...definition, feature: "REPLAY" as const })),

@@ -168,6 +168,37 @@ export const groups: CaseDefinition[] = [
     },
   },
   {
+    name: "counts what a group has waiting and leased, and not its dead letters",
+    async run(kit) {
+      const [here, there] = await kit.pair();
+      await here.expectBacklog(0, "t", "app/g", "there is no such group");
+      assert.equal(
+        await here.pubsub.settingsOf({ keyspace: here.keyspace, topic: "t", group: "app/g" }),
+        undefined,
+        "asking makes none",
+      );
+      const consumer = await here.consume("t", "app/g");
+      await here.openGroup("t", "app/other");
+      await here.openGroup("t2", "app/g");
+      await here.publishMany(["a", "b", "c", "d", "e"].map((name) => entry("t", name)));
+      await there.expectBacklog(5, "t", "app/g", "all are waiting");
+      const [acked, dead, retried, ...leased] = await consumer.many(4);
+      assert(acked !== undefined && dead !== undefined && retried !== undefined);
+      await here.expectBacklog(5, "t", "app/g", "four are leased");
+      await consumer.ack(acked);
+      await here.expectBacklog(4, "t", "app/g", "one is done");
+      await consumer.settle({ type: "dead", handle: dead.handle, error: "" });
+      await here.expectBacklog(3, "t", "app/g", "one was given up");
+      await consumer.settle({ type: "retry", handle: retried.handle, afterMs: 60_000, error: "" });
+      await consumer.settle(...leased.map(({ handle }) => ({ type: "release", handle }) as const));
+      await there.expectBacklog(3, "t", "app/g", "what comes again is waiting");
+      assert.equal(await here.requeue("t", "app/g"), 1);
+      await there.expectBacklog(4, "t", "app/g", "what was requeued is waiting again");
+      await here.expectBacklog(5, "t", "app/other", "another group");
+      await here.expectBacklog(0, "t2", "app/g", "another topic");
+    },
+  },
+  {
     name: "keeps everything across a restart",
     applies: ({ durability }) => durability !== "PROCESS",
     async run(kit) {

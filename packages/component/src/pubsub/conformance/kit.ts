@@ -137,6 +137,20 @@ export class Session {
     return this.pubsub.deleteGroup({ keyspace: this.keyspace, topic, group });
   }
 
+  async backlog(topic: string, group: string): Promise<number> {
+    return this.pubsub.backlog({ keyspace: this.keyspace, topic, group });
+  }
+
+  /** Requires that a group's backlog is `count`, or soon will be: a broker may report it late. */
+  async expectBacklog(count: number, topic: string, group: string, why: string): Promise<void> {
+    let found = await this.backlog(topic, group);
+    for (const deadline = performance.now() + mustComeMs; found !== count && performance.now() < deadline; ) {
+      await delay(20);
+      found = await this.backlog(topic, group);
+    }
+    assert.equal(found, count, why);
+  }
+
   async deadLetters(topic: string, group: string, options: { after?: string; limit?: number; maxBytes?: number } = {}) {
     return this.pubsub.listDeadLetters({
       keyspace: this.keyspace,
