@@ -1,7 +1,7 @@
 import { defineComponent } from "@mecha/component";
 import { config } from "./config.js";
 import { connect } from "./connection.js";
-import { createStateStore, durabilities, features } from "./state.js";
+import { createStateStore, durabilities, features } from "./state/state.js";
 
 /** State in PostgreSQL: for apps that run in several places, and for data that must outlive a host. */
 export const postgres = defineComponent({

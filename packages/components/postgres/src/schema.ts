@@ -1,6 +1,6 @@
 import type { ClientBase } from "pg";
 import { unavailable } from "./errors.js";
-import * as state from "./state-schema.js";
+import * as state from "./state/schema.js";
 
 /** One step of the schema's history. Once released it never changes; another one follows it. */
 export interface Migration {

@@ -1,8 +1,8 @@
 import { resumeTokens, type StateChange, type StateStore } from "@mecha/component";
-import { Gate } from "./gate.js";
-import { type Batch, type ChangeLog, type Entry, type Range, resumeExpired } from "./state-changes.js";
-import { decodePosition, encodePosition, type Position, type Snapshot } from "./state-position.js";
-import { rangeOf } from "./state-rows.js";
+import { Gate } from "../gate.js";
+import { type Batch, type ChangeLog, type Entry, type Range, resumeExpired } from "./changes.js";
+import { decodePosition, encodePosition, type Position, type Snapshot } from "./position.js";
+import { rangeOf } from "./rows.js";
 
 type WatchCall = Parameters<StateStore["watch"]>[0];
 

@@ -1,5 +1,5 @@
 import type { StateItem } from "@mecha/component";
-import type { Row } from "./connection.js";
+import type { Row } from "../connection.js";
 
 /** The columns of an item, in the order in which {@link toItem} reads them. Times are seconds since the epoch. */
 export const itemColumns = (value = "value"): string =>

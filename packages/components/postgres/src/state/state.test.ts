@@ -2,9 +2,9 @@ import type { StateOperation } from "@mecha/component";
 import { startComponent, stateConformance } from "@mecha/component/conformance";
 import { missing, startPostgres, type TestServer } from "@mecha/test-servers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, keyspace, open, openClient, set } from "../test/support.js";
-import { postgres } from "./index.js";
-import { bucketOf } from "./state-locks.js";
+import { eventually, keyspace, open, openClient, set } from "../../test/support.js";
+import { postgres } from "../index.js";
+import { bucketOf } from "./locks.js";
 
 describe.skipIf(missing("postgres"))("conformance", () => {
   let server: TestServer;

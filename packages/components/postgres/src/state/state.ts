@@ -1,10 +1,10 @@
 import type { Durability, StateFeature, StateResult, StateStore } from "@mecha/component";
-import type { Connection } from "./connection.js";
-import { createChangeLog } from "./state-changes.js";
-import { createReader } from "./state-reads.js";
-import { Sweeper } from "./state-sweeper.js";
-import { Watches } from "./state-watch.js";
-import { createWriter } from "./state-writes.js";
+import type { Connection } from "../connection.js";
+import { createChangeLog } from "./changes.js";
+import { createReader } from "./reads.js";
+import { Sweeper } from "./sweeper.js";
+import { Watches } from "./watch.js";
+import { createWriter } from "./writes.js";
 
 export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL"];
 

@@ -1,8 +1,8 @@
 import { missing, startPostgres, type TestServer } from "@mecha/test-servers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, failure, keyspace, open, openClient, set, setOf } from "../test/support.js";
-import type { Connection, Row } from "./connection.js";
-import { Sweeper } from "./state-sweeper.js";
+import { eventually, failure, keyspace, open, openClient, set, setOf } from "../../test/support.js";
+import type { Connection, Row } from "../connection.js";
+import { Sweeper } from "./sweeper.js";
 
 describe.skipIf(missing("postgres"))("what need not be remembered any longer", () => {
   let server: TestServer;

@@ -1,8 +1,8 @@
 import { ComponentError, type StateItem, type StateStore } from "@mecha/component";
-import { Batcher } from "./batcher.js";
-import { encodeTexts } from "./binary.js";
-import type { Connection, Statement } from "./connection.js";
-import { isPresent, itemColumns, itemWidth, rangeOf, toItem } from "./state-rows.js";
+import { Batcher } from "../batcher.js";
+import { encodeTexts } from "../binary.js";
+import type { Connection, Statement } from "../connection.js";
+import { isPresent, itemColumns, itemWidth, rangeOf, toItem } from "./rows.js";
 
 type GetCall = Parameters<StateStore["get"]>[0];
 type GetManyCall = Parameters<StateStore["getMany"]>[0];

@@ -1,5 +1,5 @@
 import { stateLimits } from "@mecha/component";
-import type { Migration } from "./schema.js";
+import type { Migration } from "../schema.js";
 
 /**
  * The tables of the state block.

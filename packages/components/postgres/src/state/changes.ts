@@ -1,8 +1,8 @@
 import { ComponentError, type StateItem } from "@mecha/component";
-import { encodeTexts } from "./binary.js";
-import type { Connection, Row, Statement } from "./connection.js";
-import { type Position, type Snapshot, unseenBy, xmaxOf } from "./state-position.js";
-import { isPresent, itemColumns, itemWidth, toItem } from "./state-rows.js";
+import { encodeTexts } from "../binary.js";
+import type { Connection, Row, Statement } from "../connection.js";
+import { type Position, type Snapshot, unseenBy, xmaxOf } from "./position.js";
+import { isPresent, itemColumns, itemWidth, toItem } from "./rows.js";
 
 /** How many rows are read at once, and how many bytes of values (one row at least). */
 const batch = { rows: 256, bytes: 4 * 1024 * 1024 };

@@ -1,9 +1,9 @@
 import { missing, startPostgres, type TestServer } from "@mecha/test-servers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, keyspace, open, openClient, set, textOf } from "../test/support.js";
-import { bucketOf } from "./state-locks.js";
-import { decodePosition, encodePosition, type Position } from "./state-position.js";
-import { rangeOf } from "./state-rows.js";
+import { eventually, keyspace, open, openClient, set, textOf } from "../../test/support.js";
+import { bucketOf } from "./locks.js";
+import { decodePosition, encodePosition, type Position } from "./position.js";
+import { rangeOf } from "./rows.js";
 
 /** Watches everything below a prefix, and keeps what it was told last of every key. */
 function watch({ store }: Awaited<ReturnType<typeof open>>, prefix: string) {

@@ -1,6 +1,6 @@
 import { stateLimits } from "@mecha/component";
-import type { Connection, Statement } from "./connection.js";
-import { longestCommit, remembersDeletions } from "./state-schema.js";
+import type { Connection, Statement } from "../connection.js";
+import { longestCommit, remembersDeletions } from "./schema.js";
 
 /** How many rows one statement of a sweep takes: short enough to be in nobody's way. */
 const batch = 500;

@@ -7,7 +7,7 @@ import {
   type StateResult,
   type StateStore,
 } from "@mecha/component";
-import { Batcher } from "./batcher.js";
+import { Batcher } from "../batcher.js";
 import {
   asBuffer,
   decodePlainArray,
@@ -16,11 +16,11 @@ import {
   encodeInt8s,
   encodeTexts,
   encodeUuids,
-} from "./binary.js";
-import type { Connection, Statement } from "./connection.js";
-import { unknown } from "./errors.js";
-import { bucketOf, locksOf } from "./state-locks.js";
-import { lockClass } from "./state-schema.js";
+} from "../binary.js";
+import type { Connection, Statement } from "../connection.js";
+import { unknown } from "../errors.js";
+import { bucketOf, locksOf } from "./locks.js";
+import { lockClass } from "./schema.js";
 
 type WriteCall = Parameters<StateStore["write"]>[0];
 type SetOperation = StateOperation & { readonly type: "set" };
