@@ -1,7 +1,7 @@
 import { createStateClient, operation } from "@mecha/state";
 import { describe, expect, test } from "vitest";
-import { backends, isMissing } from "./backends.js";
-import { serveMecha } from "./mecha.js";
+import { backends, isMissing } from "../src/backends.ts";
+import { serveMecha } from "../src/mecha.ts";
 
 const rounds = 20;
 const writers = 8;

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createStateClient, MechaError, type StateClient } from "@mecha/state";
 import { describe, expect, test } from "vitest";
-import { backends, isMissing } from "./backends.js";
-import { serveMecha } from "./mecha.js";
+import { backends, isMissing } from "../src/backends.ts";
+import { serveMecha } from "../src/mecha.ts";
 
 const deadlineMs = 2_000;
 

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { serveMecha } from "./mecha.js";
+import { serveMecha } from "../src/mecha.ts";
 
 const run = promisify(execFile);
 const repository = join(import.meta.dirname, "../../..");

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 
 /** A real server on a free port of 127.0.0.1, with its data in a temporary folder; disposing stops it and removes the data. */
@@ -76,7 +77,7 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
       child = started;
       let output = "";
       for (const stream of [started.stdout, started.stderr]) {
-        stream?.on("data", (chunk: Buffer) => {
+        stream.on("data", (chunk: Buffer) => {
           output = (output + chunk.toString()).slice(-4000);
         });
       }
@@ -132,7 +133,12 @@ function childrenOf(pid: number): number[] {
 }
 
 /** Spawns a program that dies with this process, whatever ends it. */
-function spawnBound(program: string, args: string[], cwd: string, env: NodeJS.ProcessEnv): ChildProcess {
+export function spawnBound(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+): ChildProcessByStdio<null, Readable, Readable> {
   const [command, ...rest] =
     process.platform === "linux" ? ["setpriv", "--pdeathsig", "KILL", "--", program, ...args] : [program, ...args];
   return spawn(command as string, rest, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });

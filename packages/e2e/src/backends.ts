@@ -3,6 +3,8 @@ import { missing, startPostgres, startRedis, type TestServer, type Tool } from "
 /** A component that promises to lose nothing, as whole-system tests run it. */
 export interface Backend {
   readonly name: string;
+  /** What it serves. */
+  readonly blocks: readonly ("state" | "pubsub")[];
   readonly needs: readonly Tool[];
   /** Its server; undefined for what is embedded. */
   startServer?(): Promise<TestServer>;
@@ -20,15 +22,17 @@ spec:
 
 /** Every component whose durability is HOST or better. */
 export const backends: readonly Backend[] = [
-  { name: "sqlite", needs: [], resources: () => undefined },
+  { name: "sqlite", blocks: ["state", "pubsub"], needs: [], resources: () => undefined },
   {
     name: "postgres",
+    blocks: ["state"],
     needs: ["postgres"],
     startServer: startPostgres,
     resources: (server) => component("postgres", server?.url ?? ""),
   },
   {
     name: "redis",
+    blocks: ["state"],
     needs: ["redis"],
     startServer: () => startRedis({ appendfsync: "always" }),
     resources: (server) => component("redis", server?.url ?? ""),

@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "@mecha/test-servers";
+import { freePort, spawnBound } from "@mecha/test-servers";
 
 /** The built command, as users run it. */
 export const mechaBin = join(createRequire(import.meta.url).resolve("@mecha/cli/package.json"), "../dist/mecha.js");
@@ -58,11 +58,7 @@ export async function serveMecha({ resources, env = {}, args = [], folder }: Ser
     },
     async start() {
       const command = [mechaBin, "serve", "--app-id", "e2e", "--port", String(port), "--data-dir", home, ...args];
-      const started = spawn(process.execPath, command, {
-        cwd: home,
-        env: { ...process.env, ...env },
-        stdio: ["ignore", "pipe", "pipe"],
-      });
+      const started = spawnBound(process.execPath, command, home, { ...process.env, ...env });
       child = started;
       let output = "";
       for (const stream of [started.stdout, started.stderr]) {
@@ -72,7 +68,8 @@ export async function serveMecha({ resources, env = {}, args = [], folder }: Ser
       }
       for (const deadline = Date.now() + readyWithinMs; ; await delay(10)) {
         if (await isReady(endpoint)) return;
-        if (started.exitCode !== null || Date.now() > deadline) throw new Error(`mecha serve is not ready:\n${output}`);
+        const isOver = started.exitCode !== null || started.signalCode !== null;
+        if (isOver || Date.now() > deadline) throw new Error(`mecha serve is not ready:\n${output}`);
       }
     },
     kill,
