@@ -11,6 +11,8 @@ const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const seconds = 2;
 process.env.BENCH_ROUND_MS ??= String(seconds * 1000);
 const streamMessages = 100_000;
+/** Rounds of every server that do not count. */
+const warmUpRounds = 3;
 
 /** Measures everything; takes some minutes. */
 export async function runRpc(): Promise<Row[]> {
@@ -33,14 +35,15 @@ export async function runRpc(): Promise<Row[]> {
     rows.push(row);
     console.error(`${row.measure}: ${row.result} ${row.passed === false ? "FAIL" : ""}`);
   };
-  const server = (
+  const server = async (
     load: (server: ServerProcess) => Promise<ServerFigures>,
     contestants: Record<string, ServerProcess>,
-  ) =>
-    alternate(
-      rounds,
-      mapValues(contestants, (process) => () => load(process)),
-    );
+  ) => {
+    const measures = mapValues(contestants, (process) => () => load(process));
+    // Compilers first: the more code a contestant runs, the longer it takes until it is compiled.
+    await alternate(warmUpRounds, measures);
+    return alternate(rounds, measures);
+  };
 
   const proto = await server((process) => loadHttp1(process, "proto", seconds), {
     mecha,
@@ -100,10 +103,12 @@ export async function runRpc(): Promise<Row[]> {
   const pair = ["in process", "connect's router transport"] as const;
   note(costRow("in-process call, CPU", cpu(inside), pair, { atLeast: 20, aim: 20, aimMicros: 1.5 }));
 
-  const single = await alternate(rounds, {
+  const sockets = {
     "Unix socket": () => runClient("mecha", unix.endpoint, "get", 1),
     TCP: () => runClient("mecha", tcp.endpoint, "get", 1),
-  });
+  };
+  await alternate(warmUpRounds, sockets);
+  const single = await alternate(rounds, sockets);
   note(latencyRow(single));
   note(heapRow({ ...clients, ...grpcClients, ...inside }));
   rmSync(folder, { recursive: true, force: true });
