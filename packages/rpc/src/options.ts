@@ -29,9 +29,10 @@ export interface RequestHead {
 
 /**
  * Plain HTTP that is no RPC of a route: doors beside the contracts, such as `/healthz`. Over HTTP/2 it gets Node's compatible
- * `Http2ServerRequest` and `Http2ServerResponse`.
+ * `Http2ServerRequest` and `Http2ServerResponse`. What it throws, or rejects with, is answered as an internal error (after `describeError`); if the
+ * answer has begun it is broken off.
  */
-export type FallbackHandler = (request: IncomingMessage, response: ServerResponse) => void;
+export type FallbackHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
 /** Options of {@link serve}. */
 export interface ServeOptions {
@@ -45,7 +46,7 @@ export interface ServeOptions {
   interceptors?: Interceptor[];
   /**
    * Decides about a request before its body is read, for RPCs and for plain HTTP alike. An error refuses it, encoded as the
-   * request's protocol wants it (plain HTTP: the Connect error JSON and its HTTP status).
+   * request's protocol wants it (plain HTTP: the Connect error JSON and its HTTP status). One that throws refuses with an internal error.
    */
   guard?: (head: RequestHead) => ConnectError | undefined;
   /**

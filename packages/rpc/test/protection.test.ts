@@ -1,11 +1,12 @@
 import * as http2 from "node:http2";
 import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { createTransport, type RpcServer, type ServerLimits, serve } from "../src/index.js";
 import { type EchoLog, echoRoutes } from "./echo-service.js";
 import { eventually } from "./eventually.js";
-import { EchoService } from "./gen/echo_pb.js";
+import { EchoRequestSchema, EchoService } from "./gen/echo_pb.js";
 import { RawConnection } from "./raw-http1.js";
 
 const path = "/mecha.rpc.test.v1.EchoService/Echo";
@@ -19,6 +20,18 @@ function start(limits: ServerLimits, log?: EchoLog): Promise<RpcServer> {
 async function expectServing(server: RpcServer): Promise<void> {
   await using transport = createTransport({ endpoint: server.endpoint });
   expect(await createClient(EchoService, transport).echo({ text: "still here" })).toMatchObject({ text: "still here" });
+}
+
+/** Asks for a path and reads nothing of the answer. */
+function startPaused(server: RpcServer, version: number, target: string): Disposable {
+  if (version === 1) {
+    const connection = new RawConnection(server.endpoint).send(`GET ${target} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    connection.socket.pause();
+    return connection;
+  }
+  const session = http2.connect(server.endpoint, { settings: { initialWindowSize: 1000 } });
+  session.request({ ":path": target }).on("error", () => {});
+  return { [Symbol.dispose]: () => session.destroy() };
 }
 
 describe("a client that takes its time", () => {
@@ -110,6 +123,49 @@ describe("a client that takes its time", () => {
     await expectServing(server);
   });
 
+  test.each([1, 2])(
+    "a reader of plain HTTP/%s that does not read is cut off; one that has nothing to read is not",
+    async (version) => {
+      const ends = new Map<string, boolean>();
+      await using server = await serve({
+        routes: echoRoutes(),
+        limits: { writeTimeoutMs: 100 },
+        fallback(request, response) {
+          const what = request.url ?? "";
+          response.once("close", () => ends.set(what, true));
+          response.write(what === "/much" ? "x".repeat(16 * 1024 * 1024) : "x");
+          if (what === "/ended") response.end("x".repeat(16 * 1024 * 1024));
+        },
+      });
+      using idle = startPaused(server, version, "/idle");
+      using much = startPaused(server, version, "/much");
+      using ended = startPaused(server, version, "/ended");
+      await eventually(() => ends.has("/much") && ends.has("/ended"), "the end of what is not read");
+      expect(ends.has("/idle")).toBe(false);
+      expect([idle, much, ended]).toHaveLength(3);
+      await expectServing(server);
+    },
+  );
+
+  test("a reader of gRPC-Web that does not read is cut off", async () => {
+    const log: EchoLog = { waiting: [] };
+    await using server = await start({ writeTimeoutMs: 100, readMaxBytes: 32 * 1024 * 1024 }, log);
+    using connection = new RawConnection(server.endpoint);
+    connection.socket.pause();
+    const message = toBinary(EchoRequestSchema, create(EchoRequestSchema, { text: "x".repeat(16 * 1024 * 1024) }));
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(message.length, 1);
+    const lines = [`POST ${path} HTTP/1.1`, "host: x", "content-type: application/grpc-web+proto"];
+    connection.send(`${lines.join("\r\n")}\r\ncontent-length: ${head.length + message.length}\r\n\r\n`);
+    connection.socket.write(head);
+    connection.socket.write(message);
+    await eventually(() => {
+      connection.socket.write("x");
+      return connection.closed;
+    }, "the end of the connection");
+    await expectServing(server);
+  });
+
   test("a reader that opens no window loses its HTTP/2 stream", async () => {
     const log: EchoLog = { waiting: [] };
     await using server = await start({ writeTimeoutMs: 100 }, log);
@@ -157,13 +213,27 @@ describe("a client that wants too much", () => {
     expect([first.closed, second.closed]).toEqual([false, false]);
   });
 
-  test("streams above the limit are refused", async () => {
+  test("streams above the limit are refused, those below it served", async () => {
     const log: EchoLog = { waiting: [] };
     await using server = await start({ maxStreamsPerConnection: 2 }, log);
     const session = http2.connect(server.endpoint);
-    await new Promise((resolve) => session.once("remoteSettings", resolve));
+    // Before the server's settings have arrived, this client opens as many as it likes.
+    const refused: number[] = [];
+    let answered = 0;
+    for (let index = 0; index < 5; index++) {
+      const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/json" });
+      stream.on("error", () => {});
+      stream.on("response", () => answered++);
+      stream.on("close", () => stream.rstCode !== 0 && refused.push(stream.rstCode ?? -1));
+      stream.resume();
+      stream.write("{");
+      setImmediate(() => stream.end("}"));
+    }
+    await eventually(() => refused.length === 3 && answered === 2, "three refusals and two answers");
+    expect(refused).toEqual([1, 2, 3].map(() => http2.constants.NGHTTP2_REFUSED_STREAM));
     expect(session.remoteSettings.maxConcurrentStreams).toBe(2);
     session.destroy();
+    await expectServing(server);
   });
 
   test("a message above the limit is RESOURCE_EXHAUSTED, declared or not", async () => {

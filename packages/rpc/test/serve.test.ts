@@ -116,6 +116,46 @@ describe("the guard", () => {
   );
 });
 
+describe("what throws by mistake", () => {
+  test.each(["1.1", "2"] as const)("in the guard refuses with an internal error over HTTP/%s", async (httpVersion) => {
+    await using server = await serve({
+      routes: echoRoutes(),
+      guard() {
+        throw new Error("a secret of the guard");
+      },
+    });
+    await using transport = createTransport({ endpoint: server.endpoint, httpVersion });
+    const call = createClient(EchoService, transport).echo({ text: "x" });
+    await expect(call).rejects.toMatchObject({ code: Code.Internal, rawMessage: "internal error" });
+  });
+
+  test.each([
+    ["throws", () => fail()],
+    ["rejects", async () => fail()],
+  ])("in a fallback that %s is answered, and the server goes on", async (_how, fallback) => {
+    await using server = await serve({ routes: echoRoutes(), fallback });
+    const answer = await fetch(`${server.endpoint}/door`);
+    expect([answer.status, await answer.json()]).toEqual([500, { code: "internal", message: "internal error" }]);
+    expect(JSON.parse(await getOverHttp2(server.endpoint, "/door"))).toMatchObject({ code: "internal" });
+  });
+
+  test("in a fallback that has begun to answer breaks it off", async () => {
+    await using server = await serve({
+      routes: echoRoutes(),
+      fallback(_request, response) {
+        response.write("half");
+        fail();
+      },
+    });
+    await expect(fetch(`${server.endpoint}/door`).then((answer) => answer.text())).rejects.toThrow();
+    expect((await fetch(`${server.endpoint}/door`).catch(() => undefined))?.status).not.toBe(500);
+  });
+});
+
+function fail(): never {
+  throw new Error("a mistake of the fallback");
+}
+
 test("curl without a content type is told which one to send", async () => {
   await using server = await serve({ routes: echoRoutes() });
   for (const headers of [{ "content-type": "application/x-www-form-urlencoded" }, {}]) {

@@ -4,13 +4,13 @@ import type { ConnectError } from "@connectrpc/connect";
 import type { FallbackHandler, ServeOptions } from "../options.js";
 import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
 import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
-import { limitBody } from "./body-deadline.js";
 import type { Delegate } from "./delegate.js";
 import type { Exchange, ExchangeEnvironment } from "./exchange.js";
+import { limitBody, limitReader } from "./handed-limits.js";
 import { Http1Exchange } from "./http1-exchange.js";
 import { Http2Exchange } from "./http2-exchange.js";
 import { encodeRefusal } from "./refuse.js";
-import type { ServedRoute, Service } from "./service.js";
+import { type ServedRoute, type Service, toSentError } from "./service.js";
 
 /** Sends each request the shortest way: refused, served directly, or handed to what serves everything else. */
 export interface Dispatcher {
@@ -41,6 +41,23 @@ export function createDispatcher({
   fallback,
   cors,
 }: DispatchOptions): Dispatcher {
+  const refusalOf = (exchange: Exchange): ConnectError | undefined => {
+    try {
+      return guard?.(exchange);
+    } catch (error) {
+      return toSentError(error, service);
+    }
+  };
+  /** Neither a mistake in somebody's handler nor what a client makes it trip over may end the process. */
+  const fallBack = async (request: IncomingMessage, response: ServerResponse) => {
+    try {
+      await fallback(request, response);
+    } catch (error) {
+      const sent = toSentError(error, service);
+      if (response.headersSent) response.destroy();
+      else refuseCompatibly(request, response, sent);
+    }
+  };
   // Node makes compatible request and response objects for a server's streams; this server has no others.
   const compatible = http2.createServer();
   compatible.on("request", (request, response) => {
@@ -48,7 +65,7 @@ export function createDispatcher({
     const compatibleResponse = response as unknown as ServerResponse;
     if (request.headers.origin !== undefined) {
       if (cors(compatibleRequest, compatibleResponse)) return;
-      const refusal = guard?.(new Http2Exchange(request.stream, request.headers, environment));
+      const refusal = refusalOf(new Http2Exchange(request.stream, request.headers, environment));
       if (refusal) {
         refuseCompatibly(compatibleRequest, compatibleResponse, refusal);
         return;
@@ -62,11 +79,12 @@ export function createDispatcher({
     const kind = routes.get(path)?.method.methodKind;
     return kind === undefined || kind === "client_streaming" || kind === "bidi_streaming";
   };
-  const hand: FallbackHandler = (request, response) => {
+  const hand = (request: IncomingMessage, response: ServerResponse) => {
     const path = toPath(request.url ?? "");
-    const { watch, bodyTimeoutMs } = environment;
+    const { watch, bodyTimeoutMs, writeTimeoutMs } = environment;
     if (!mayStreamIn(path)) limitBody(request, response, watch, bodyTimeoutMs);
-    if (!routes.has(path)) fallback(request, response);
+    limitReader(request, response, watch, writeTimeoutMs);
+    if (!routes.has(path)) void fallBack(request, response);
     else if (isForm(request.headers["content-type"]) && request.method === "POST")
       refuseForm(response as ServerResponse);
     else delegate(request, response);
@@ -75,7 +93,7 @@ export function createDispatcher({
     onRequest(request, response) {
       if (cors(request, response)) return;
       const exchange = new Http1Exchange(request, response, environment);
-      const refusal = guard?.(exchange);
+      const refusal = refusalOf(exchange);
       if (refusal) {
         refuse(exchange, refusal);
         return;
@@ -94,7 +112,7 @@ export function createDispatcher({
         compatible.emit("stream", stream, headers, flags, raw);
         return;
       }
-      const refusal = guard?.(exchange);
+      const refusal = refusalOf(exchange);
       if (refusal) {
         refuse(exchange, refusal);
         return;

@@ -29,7 +29,7 @@ export async function listen(options: ListenerOptions): Promise<RpcServer> {
       routes: options.routes,
       guard: createGuard(options),
       allowedOrigins: options.allowedOrigins,
-      fallback: (request, response) => void open(options, request, response),
+      fallback: (request, response) => open(options, request, response),
       limits: { readMaxBytes },
       describeError: describeRefusal,
       // A misspelt field that is ignored drops a precondition without a word.
