@@ -1,3 +1,5 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import type { Options } from "tsup";
 
 type Plugin = NonNullable<Options["esbuildPlugins"]>[number];
@@ -62,3 +64,33 @@ export const plainBuiltins: TsupPlugin = {
     return { code: plain };
   },
 };
+
+/** Writes what the licences of bundled packages ask for: each one's name, version and licence text, beside the bundle. */
+export const thirdPartyLicenses: Plugin = {
+  name: "third-party-licenses",
+  setup(build) {
+    build.initialOptions.metafile = true;
+    build.onEnd(({ metafile }) => {
+      const folders = new Set(Object.keys(metafile?.inputs ?? {}).flatMap(packageFolder));
+      const notices = [...folders].map(toNotice).toSorted((a, b) => (a < b ? -1 : 1));
+      const file = resolve(build.initialOptions.outdir ?? "dist", "THIRD-PARTY-LICENSES.txt");
+      writeFileSync(file, [...new Set(notices)].join(`\n${"-".repeat(80)}\n\n`));
+    });
+  },
+};
+
+/** The folder of the package that a bundled file is of; none for a file of this repository. */
+function packageFolder(file: string): string[] {
+  const match = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file.replace(/^[a-z-]+:/, ""));
+  return match === null || !existsSync(join(match[0], "package.json")) ? [] : [match[0]];
+}
+
+function toNotice(folder: string): string {
+  const { name, version, license, author, repository } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const origin = [author?.name ?? author, repository?.url ?? repository]
+    .filter((part) => part !== undefined)
+    .join(", ");
+  const files = readdirSync(folder).filter((file) => /^(?:licen[cs]e|copying|notice)/i.test(file));
+  const texts = files.toSorted().map((file) => readFileSync(join(folder, file), "utf8").trim());
+  return `${name} ${version} (${license})\n${origin}\n\n${texts.length === 0 ? "The package bears no licence text of its own." : texts.join("\n\n")}\n`;
+}

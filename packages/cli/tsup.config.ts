@@ -1,5 +1,5 @@
 import { preset } from "../../tsup.preset.ts";
-import { englishOnly, lazyCommonJs, plainBuiltins } from "./bundle-plugins.ts";
+import { englishOnly, lazyCommonJs, plainBuiltins, thirdPartyLicenses } from "./bundle-plugins.ts";
 
 // The CLI ships as a bundle: nothing to resolve when it starts. What is rare is split off and loaded when it is needed.
 export default preset(
@@ -10,7 +10,7 @@ export default preset(
     // esbuild shakes by itself; a second pass costs ten seconds and saves nothing.
     treeshake: false,
     noExternal: [/.*/],
-    esbuildPlugins: [lazyCommonJs, englishOnly],
+    esbuildPlugins: [lazyCommonJs, englishOnly, thirdPartyLicenses],
     plugins: [plainBuiltins],
     esbuildOptions(options) {
       // Less to read and to keep in memory; names stay, for stack traces.
