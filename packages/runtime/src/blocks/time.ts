@@ -16,3 +16,13 @@ export function toMs({ seconds, nanos }: Duration): number | undefined {
   if (!sameSign || Math.abs(nanos) >= 1e9) return undefined;
   return Number(seconds) * 1000 + Math.ceil(nanos / 1e6);
 }
+
+/** A length of time in ms as a message. */
+export function toDuration(ms: number): Duration {
+  const seconds = Math.floor(ms / 1000);
+  return {
+    $typeName: "google.protobuf.Duration",
+    seconds: BigInt(seconds),
+    nanos: Math.round((ms - seconds * 1000) * 1_000_000),
+  };
+}

@@ -1,22 +1,19 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { type Duration, DurationSchema, type Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Event } from "@mecha/api/pubsub";
 import {
   type DeadLetter as DeadLetterMessage,
   DeadLetterSchema,
-  type DeliveryResult,
-  DeliveryResultSchema,
   DeliverySchema,
   EventSchema,
   type GroupSettings as GroupSettingsMessage,
   GroupSettingsSchema,
-  RetryPolicySchema,
-  SettleOutcome,
   type Start,
   StartSchema,
 } from "@mecha/api/pubsub";
 import type { DeadLetter, GroupSettings, GroupStart } from "@mecha/component";
 import type { Delivery } from "../../delivery/dispatcher.js";
+import { toPolicyMessage } from "../../delivery/terms.js";
 import { toTimestamp } from "../time.js";
 
 /** An event as a component stored it. */
@@ -33,28 +30,13 @@ export function toDelivery({ id, item, attempt, orderingKey }: Delivery<Event>, 
   return delivery;
 }
 
-/** Per id whether it counted. */
-export function toResults(ids: readonly string[], counted: readonly boolean[]): DeliveryResult[] {
-  return ids.map((deliveryId, index) => {
-    const result = create(DeliveryResultSchema);
-    result.deliveryId = deliveryId;
-    result.outcome = counted[index] === true ? SettleOutcome.DONE : SettleOutcome.STALE;
-    return result;
-  });
-}
-
 /** A group's settings as a message. */
 export function toSettingsMessage(settings: GroupSettings): GroupSettingsMessage {
   return create(GroupSettingsSchema, {
     filter: settings.filter,
     ordered: settings.ordered,
     start: toStart(settings.start),
-    retry: create(RetryPolicySchema, {
-      maxAttempts: settings.maxAttempts,
-      minBackoff: toDuration(settings.minBackoffMs),
-      maxBackoff: toDuration(settings.maxBackoffMs),
-    }),
-    ackTimeout: toDuration(settings.ackTimeoutMs),
+    ...toPolicyMessage(settings),
   });
 }
 
@@ -63,11 +45,6 @@ function toStart(start: GroupStart): Start {
   if (start.type === "new") return create(StartSchema);
   const value: Timestamp = toTimestamp(start.time);
   return create(StartSchema, { position: { case: "time", value } });
-}
-
-function toDuration(ms: number): Duration {
-  const seconds = Math.floor(ms / 1000);
-  return create(DurationSchema, { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 });
 }
 
 /** A dead letter as a message. */

@@ -5,6 +5,7 @@ import {
   type DeadLetterSelection,
   DeadLetterSelectionSchema,
   EventSchema,
+  type Open,
   type PublishEntry,
   type PublishResult,
   PublishResultSchema,
@@ -12,15 +13,18 @@ import {
 } from "@mecha/api/pubsub";
 import { ComponentError, type PublishOutcome, type PubSubEntry, pubsubLimits, setFaultyAside } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
+import { createPuller } from "../../delivery/puller.js";
+import { readProlong, readSettle, toResults } from "../../delivery/settlements.js";
+import { serveStream } from "../../delivery/stream.js";
 import type { BlockContext } from "../block.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkBytes, checkPageSize, requireFeature, Violations } from "../validation.js";
-import { toDeadLetter, toResults, toSettingsMessage } from "./convert.js";
+import { toDeadLetter, toSettingsMessage } from "./convert.js";
 import { toEvent } from "./event.js";
 import { createGroups } from "./group.js";
-import { createPuller } from "./pull.js";
-import { subscribe } from "./subscription.js";
-import { checkEntry, toDeadLetterIds, toDisposition, toExtension } from "./validate.js";
+import { deliveriesOf, pull } from "./pull.js";
+import { openSubscription } from "./subscription.js";
+import { checkEntry, toDeadLetterIds } from "./validate.js";
 
 type CallContext = Pick<HandlerContext, "signal">;
 
@@ -33,7 +37,7 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
     logger.debug({ error: error.message }, "a filter failed on an event"),
   );
   const onSourceError = (err: unknown) => logger.warn({ err }, "events cannot be taken or settled now; trying again");
-  const puller = createPuller(groups, clock, onSourceError);
+  const puller = createPuller(clock, onSourceError);
   const subscription = { groups, clock, onSourceError };
 
   /** An entry as components take it. Throws TOO_LARGE for what this component cannot hold. */
@@ -112,33 +116,28 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
       return { results: outcomes.map((outcome, index) => toPublishResult(outcome, entries[index]?.id ?? "")) };
     },
 
-    subscribe: (requests, context: CallContext) => subscribe(requests, context, subscription),
+    subscribe: (requests, { signal }: CallContext) =>
+      serveStream(requests, signal, (open: Open) => openSubscription(open, signal, subscription)),
 
-    async pull(request, context: CallContext) {
+    async pull(request, { signal }: CallContext) {
       if (request.open === undefined) throw badRequest([{ field: "open", description: "is missing" }]);
-      const open = await groups.open(request.open, context.signal);
-      const deliveries = await open.binding.live.track(puller.pull(request, open, context.signal));
-      return { deliveries, settings: toSettingsMessage(open.settings) };
+      const group = await groups.open(request.open, signal);
+      const deliveries = await group.binding.live.track(pull(puller, request, group, signal));
+      return { deliveries, settings: toSettingsMessage(group.settings) };
     },
 
     async ack({ pubsub, settle }) {
-      if (settle === undefined) throw badRequest([{ field: "settle", description: "is missing" }]);
-      const violations = new Violations();
-      const disposition = toDisposition(settle, "settle.", violations);
-      violations.throwIfAny();
+      const { ids, disposition } = readSettle(settle);
       const binding = registry.use("pubsub", pubsub);
-      const counted = await binding.live.track(puller.settle(binding, settle.deliveryIds, disposition));
-      return { results: toResults(settle.deliveryIds, counted) };
+      const counted = await binding.live.track(puller.settle(ids, deliveriesOf(groups, binding), disposition));
+      return { results: toResults(ids, counted) };
     },
 
     async extend({ pubsub, prolong }) {
-      if (prolong === undefined) throw badRequest([{ field: "prolong", description: "is missing" }]);
-      const violations = new Violations();
-      const timeoutMs = toExtension(prolong, "prolong.", violations);
-      violations.throwIfAny();
+      const { ids, timeoutMs } = readProlong(prolong);
       const binding = registry.use("pubsub", pubsub);
-      const counted = await binding.live.track(puller.extend(binding, prolong.deliveryIds, timeoutMs));
-      return { results: toResults(prolong.deliveryIds, counted) };
+      const counted = await binding.live.track(puller.extend(ids, deliveriesOf(groups, binding), timeoutMs));
+      return { results: toResults(ids, counted) };
     },
 
     async listDeadLetters({ pubsub, topic, group, pageSize, pageToken }) {
