@@ -1,16 +1,19 @@
 import type { ZodType } from "zod";
+import type { BindingFeature } from "./binding/features.js";
+import type { Binding, InputDescription, Operation } from "./binding/interface.js";
 import type { Clock } from "./clock.js";
 import type { Durability } from "./durability.js";
 import type { PubSubFeature } from "./pubsub/features.js";
 import type { PubSub } from "./pubsub/interface.js";
 import type { SecretStore } from "./secret/interface.js";
 import type { StateFeature } from "./state/features.js";
-import type { StateStore } from "./state/interface.js";
+import type { Awaitable, StateStore } from "./state/interface.js";
 
 /** What a component serves: one entry per block, over one shared connection. Adding a block adds a line here. */
 export interface Blocks {
   state?: StateStore;
   pubsub?: PubSub;
+  binding?: Binding;
   secret?: SecretStore;
 }
 
@@ -27,6 +30,13 @@ export interface Serves {
   pubsub?: {
     features: readonly PubSubFeature[];
     durability: Readonly<Partial<Record<Durability, string>>>;
+  };
+  binding?: {
+    features: readonly BindingFeature[];
+    /** Every operation that a configuration can bring. */
+    operations: readonly Operation[];
+    /** Its events, if it can have any. */
+    input?: InputDescription;
   };
   secret?: Record<string, never>;
 }
@@ -51,6 +61,17 @@ export interface ComponentContext {
   readonly logger: Logger;
   /** Aborts when the start is given up. */
   readonly signal: AbortSignal;
+  /** The store that its definition asks for (`needsStore`). */
+  readonly store?: AssistStore;
+}
+
+/** A state store that keeps what a component cannot keep itself: `assist: { store: X }` in its resource, else the default store. */
+export interface AssistStore {
+  /**
+   * Uses the store. It may be replaced while the component runs, so what `work` is given is good for `work` alone. `keyspace` is the component's
+   * own part of it, the same in every runtime of the namespace. Rejects with COMPONENT_UNAVAILABLE while there is none.
+   */
+  use<T>(work: (store: StateStore, keyspace: string) => Awaitable<T>): Promise<T>;
 }
 
 /** One running component. */
@@ -77,6 +98,8 @@ export interface ComponentDefinition<Config = unknown> {
    * holds something exclusive.
    */
   readonly replace?: "beside" | "stop-first";
+  /** Whether it needs a state store beside it, with these features: the context then has a `store`. */
+  readonly needsStore?: readonly StateFeature[];
   /**
    * Starts the component; resolves when it is ready to serve. Rejects with a ComponentError that says what to do:
    * `connection refused at 127.0.0.1:5432; is PostgreSQL running?`

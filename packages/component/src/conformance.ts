@@ -1,3 +1,4 @@
+export * from "./binding/conformance.js";
 export { createManualClock, type ManualClock } from "./manual-clock.js";
 export * from "./pubsub/conformance.js";
 export { startComponent } from "./start-component.js";

@@ -1,11 +1,24 @@
 export { z } from "zod";
+export { checkInvocation, type Invocation } from "./binding/check-invocation.js";
+export * from "./binding/features.js";
+export { createInputQueue, type InputQueue, type InputQueueOptions } from "./binding/input-queue.js";
+export type * from "./binding/interface.js";
 export type { Clock } from "./clock.js";
 export { systemClock } from "./clock.js";
-export type { Blocks, Component, ComponentContext, ComponentDefinition, Logger, Serves } from "./component.js";
+export type {
+  AssistStore,
+  Blocks,
+  Component,
+  ComponentContext,
+  ComponentDefinition,
+  Logger,
+  Serves,
+} from "./component.js";
 export { defineComponent } from "./component.js";
 export type { DeliverySource, Lease, Settlement } from "./delivery/interface.js";
 export { type ConfigOption, describeConfig, optionsTable, withOptionsTable } from "./describe-config.js";
 export type { Durability } from "./durability.js";
+export { durationMs } from "./duration.js";
 export type { Reason } from "./errors.js";
 export { ComponentError, reasons } from "./errors.js";
 export { requirePublishable, type SetAside, setFaultyAside } from "./pubsub/faults.js";

@@ -34,5 +34,7 @@ export interface Door {
 /** A building block, as the runtime serves it. */
 export interface Block {
   readonly service: DescService;
+  /** Whether calls name their component as a rule: then several need no default. */
+  readonly named?: boolean;
   start(context: BlockContext): RunningBlock;
 }

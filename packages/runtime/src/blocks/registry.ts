@@ -1,4 +1,5 @@
 import type { Blocks } from "@mecha/component";
+import { bindingBlock } from "./binding/block.js";
 import type { Block } from "./block.js";
 import { pubsubBlock } from "./pubsub/block.js";
 import { stateBlock } from "./state/block.js";
@@ -10,6 +11,7 @@ export type BlockName = keyof Blocks;
 export const blocks: { readonly [Name in BlockName]?: Block | "configuration" } = {
   state: stateBlock,
   pubsub: pubsubBlock,
+  binding: bindingBlock,
   secret: "configuration",
 };
 

@@ -56,10 +56,10 @@ function findCycle(plan: ComponentPlan, components: readonly ComponentPlan[]): s
   return visit(plan, [plan.name]);
 }
 
-/** Each block's default: the one that says so, or the only one that serves it. */
+/** Each block's default: the one that says so, or the only one that serves it. Bindings are named as a rule, and need none. */
 export function chooseDefaults(components: readonly ComponentPlan[], problems: Problem[]): ComponentPlan[] {
   const defaults = new Map<ComponentPlan, BlockName[]>();
-  for (const { name: block } of appBlocks) {
+  for (const { name: block, named = false } of appBlocks) {
     const serving = components.filter(({ blocks }) => blocks.includes(block));
     const claiming = serving.filter((plan) => plan.defaults.includes(block));
     const candidates = claiming.length > 0 ? claiming : serving;
@@ -69,6 +69,7 @@ export function chooseDefaults(components: readonly ComponentPlan[], problems: P
       defaults.set(only, [...(defaults.get(only) ?? []), block]);
       continue;
     }
+    if (named && claiming.length === 0) continue;
     const names = candidates.map(({ name }) => `"${name}"`).join(", ");
     const message =
       claiming.length > 0

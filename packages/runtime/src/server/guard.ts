@@ -12,8 +12,8 @@ export interface GuardOptions {
   readonly allowedOrigins: readonly string[];
 }
 
-/** Paths that answer without a token: for load balancers, orchestrators and scrapers. */
-const open = /^\/(healthz|readyz|metrics|grpc\.health\.v1\.Health\/[A-Za-z]+)(\?|$)/;
+/** Paths that answer without a token: for load balancers, orchestrators and scrapers, and webhooks, which know their senders themselves. */
+const open = /^\/(healthz|readyz|metrics|webhook\/[^?]+|grpc\.health\.v1\.Health\/[A-Za-z]+)(\?|$)/;
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 const ipLiteral = /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i;

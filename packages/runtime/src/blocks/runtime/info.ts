@@ -1,12 +1,14 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
+  type BlockSchema,
   type ComponentSchema,
   Durability,
   type GetInfoResponse,
   GetInfoResponseSchema,
   Health,
 } from "@mecha/api/runtime";
+import type { Binding } from "@mecha/component";
 import packageJson from "../../../package.json" with { type: "json" };
 import type { LiveComponent } from "../../components/live.js";
 import type { ComponentRegistry } from "../../components/registry.js";
@@ -50,7 +52,29 @@ function describeComponent({ plan, component, health }: LiveComponent): MessageI
       features: [...featuresOf(component, name)],
       durability: Durability[durabilityOf(component, name) ?? "UNSPECIFIED"],
       default: plan.defaults.includes(name),
+      ...(name === "binding" && component.blocks.binding && describeBinding(component.blocks.binding)),
     })),
+  };
+}
+
+/** What a binding does, and what its events are. */
+function describeBinding({ operations, input }: Binding): MessageInitShape<typeof BlockSchema> {
+  return {
+    operations: operations.map(({ name, description, parameters, input = "", output = "", results = [] }) => ({
+      name,
+      description,
+      parameters: [...parameters],
+      inputContentType: input,
+      outputContentType: output,
+      results: [...results],
+    })),
+    ...(input && {
+      inputEvents: {
+        description: input.description,
+        contentType: input.contentType ?? "",
+        metadata: [...input.metadata],
+      },
+    }),
   };
 }
 
