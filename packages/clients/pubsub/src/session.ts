@@ -50,19 +50,20 @@ export class Session {
         wake();
       }
     };
+    // Whoever waits for an answer must not: handlers that do would keep this from being read to its end.
+    const over = (how: typeof end) => {
+      end = how;
+      this.close();
+      wake();
+    };
     read().then(
-      () => {
-        end = "well";
-        wake();
-      },
-      (error: unknown) => {
-        end = { error };
-        wake();
-      },
+      () => over("well"),
+      (error: unknown) => over({ error }),
     );
     try {
       for (;;) {
-        for (let next = arrived.shift(); next !== undefined; next = arrived.shift()) yield next;
+        // What arrived and was not begun when the stream ended can be settled no more: it comes again.
+        for (let next = arrived.shift(); next !== undefined && end === undefined; next = arrived.shift()) yield next;
         if (end === "well") return;
         if (end !== undefined) throw end.error;
         await new Promise<void>((resolve) => {
