@@ -2,7 +2,7 @@ import { type Component, type ComponentContext, defineComponent } from "@mecha/c
 import { configSchema, type RedisConfig, resolveConnectOptions } from "./config.js";
 import { type MigrationStep, openLayout } from "./layout.js";
 import { Redis } from "./redis.js";
-import { RedisStateStore, stateFeatures } from "./state.js";
+import { RedisStateStore, stateFeatures } from "./state/state.js";
 
 export type { RedisConfig };
 

@@ -1,5 +1,5 @@
-import { defineScript } from "./script.js";
-import { itemLibrary, keyspaceLibrary } from "./state-layout.js";
+import { defineScript } from "../script.js";
+import { itemLibrary, keyspaceLibrary } from "./layout.js";
 
 /** Reads items in one snapshot. KEYS: the items. ARGV: how many bytes of values at most. Answers the items, or how many bytes they have. */
 export const getManyScript = defineScript(

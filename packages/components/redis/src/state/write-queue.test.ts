@@ -2,8 +2,8 @@ import { ComponentError } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { missing, startRedis } from "@mecha/test-servers";
 import { describe, expect, test } from "vitest";
-import { command, deleteOf, reasonOf, setOf, stateOf, textOf, write } from "../test/kit.ts";
-import { redis } from "./index.js";
+import { command, deleteOf, reasonOf, setOf, stateOf, textOf, write } from "../../test/kit.ts";
+import { redis } from "../index.js";
 
 const keyspace = "test/queue";
 

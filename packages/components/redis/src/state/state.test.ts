@@ -1,8 +1,8 @@
 import { startComponent, stateConformance } from "@mecha/component/conformance";
 import { missing, startRedis, type TestServer } from "@mecha/test-servers";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { forgetDeletions } from "../test/kit.ts";
-import { redis } from "./index.js";
+import { forgetDeletions } from "../../test/kit.ts";
+import { redis } from "../index.js";
 
 const history = 500;
 

@@ -1,10 +1,10 @@
 import { type StateOperation, type StateRequestId, stateLimits } from "@mecha/component";
-import type { Argument, Reply } from "./connection.js";
-import { Abandoned, kindOf, toComponentError } from "./failures.js";
+import type { Argument, Reply } from "../connection.js";
+import { Abandoned, kindOf, toComponentError } from "../failures.js";
+import type { Redis } from "../redis.js";
 import { encodePayload } from "./item.js";
-import type { Redis } from "./redis.js";
-import { itemKey, requestKey } from "./state-layout.js";
-import { writeScript } from "./state-write-scripts.js";
+import { itemKey, requestKey } from "./layout.js";
+import { writeScript } from "./write-scripts.js";
 
 /** What the write script answered to one write. */
 export type WriteReply = readonly [string, ...Reply[]];

@@ -1,7 +1,7 @@
-import { listen } from "./notifications.js";
-import type { Redis } from "./redis.js";
-import { changedChannel, fixedKeys } from "./state-layout.js";
-import { sweepScript } from "./state-write-scripts.js";
+import { listen } from "../notifications.js";
+import type { Redis } from "../redis.js";
+import { changedChannel, fixedKeys } from "./layout.js";
+import { sweepScript } from "./write-scripts.js";
 
 /** How often a watched keyspace is looked at, should a message have been lost. */
 const lookMs = 500;

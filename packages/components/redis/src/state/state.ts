@@ -10,12 +10,12 @@ import {
   type StateResult,
   type StateStore,
 } from "@mecha/component";
+import type { RedisConfig } from "../config.js";
+import type { Redis } from "../redis.js";
 import { Changes } from "./changes.js";
-import type { RedisConfig } from "./config.js";
 import { decodeItem } from "./item.js";
-import type { Redis } from "./redis.js";
-import { fixedKeys, itemKey, layoutVersion } from "./state-layout.js";
-import { getManyScript, listScript } from "./state-read-scripts.js";
+import { fixedKeys, itemKey, layoutVersion } from "./layout.js";
+import { getManyScript, listScript } from "./read-scripts.js";
 import { type WatchTarget, watch } from "./watch.js";
 import { WriteQueue, type WriteReply } from "./write-queue.js";
 

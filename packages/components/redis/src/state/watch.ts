@@ -7,12 +7,12 @@ import {
   type StateStore,
   stateLimits,
 } from "@mecha/component";
+import type { Reply } from "../connection.js";
+import type { Redis } from "../redis.js";
 import type { Changes } from "./changes.js";
-import type { Reply } from "./connection.js";
 import { decodeItem } from "./item.js";
-import type { Redis } from "./redis.js";
-import { fixedKeys } from "./state-layout.js";
-import { changesScript } from "./state-read-scripts.js";
+import { fixedKeys } from "./layout.js";
+import { changesScript } from "./read-scripts.js";
 
 /** What is watched. */
 export type WatchTarget = { readonly key: string } | { readonly prefix: string };

@@ -1,5 +1,5 @@
-import { defineScript } from "./script.js";
-import { fixedKeyCount, keyspaceLibrary, layoutVersion } from "./state-layout.js";
+import { defineScript } from "../script.js";
+import { fixedKeyCount, keyspaceLibrary, layoutVersion } from "./layout.js";
 
 /** How many former runs of the server are remembered, for watchers that resume across restarts. */
 const maxEpochs = 8;
