@@ -62,6 +62,14 @@ export const configSchema = z.strictObject({
     .describe(
       "How many deletions of each app are remembered for watches that resume; one that missed more is RESUME_EXPIRED.",
     ),
+  eventRetentionHours: z
+    .int()
+    .min(1)
+    .max(87_600)
+    .default(24)
+    .describe(
+      "How long, in hours, events are kept in Redis' memory for groups that begin with the past (REPLAY). What a group that exists has not finished is kept longer, for as long as that takes.",
+    ),
   connectTimeoutMs: timeoutMs
     .default(5000)
     .describe("How long a connection may take until it is ready, in ms, 10 to 600000."),

@@ -33,7 +33,7 @@ export function decodeItem(key: string, stored: Buffer, keysOnly = false): State
  * would keep much more memory alive than they are. Small copies come from Buffer's pool: an ArrayBuffer of its own for each costs more than
  * the whole call.
  */
-function detach({ buffer, byteOffset, length }: Buffer, start: number): Uint8Array {
+export function detach({ buffer, byteOffset, length }: Buffer, start: number): Uint8Array {
   const value = new Uint8Array(buffer, byteOffset + start, length - start);
   if (value.length * 2 >= buffer.byteLength) return value;
   const copy = Buffer.allocUnsafe(value.length);

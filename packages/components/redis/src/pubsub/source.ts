@@ -1,0 +1,187 @@
+import type { DeliverySource, GroupCall, Lease, Settlement } from "@mecha/component";
+import { Batcher } from "../batcher.js";
+import type { Reply } from "../connection.js";
+import { Abandoned, NoReply, toComponentError } from "../failures.js";
+import type { Redis } from "../redis.js";
+import { detach } from "../state/item.js";
+import type { Arrivals, TopicArrivals } from "./arrivals.js";
+import { claimLimit, claimScript } from "./claim-script.js";
+import type { Group, Groups } from "./groups.js";
+import { type LeaseName, newToken, parseHandle, toHandle } from "./handles.js";
+import { extendScript, settleScript } from "./settle-scripts.js";
+
+/** The most bytes of one claim, whatever is asked for: it occupies the server. */
+const maxClaimBytes = 8 * 1024 * 1024;
+const maxSettlements = 256;
+/** Settling twice is not settling once: the second time it is stale. */
+const once = { write: true, repeatable: false };
+
+type Receive = Parameters<DeliverySource["receive"]>[0];
+type BareSettlement = LeaseName & { readonly settlement: Settlement };
+
+/** What a source needs of its pubsub. */
+export interface SourceContext {
+  readonly redis: Redis;
+  readonly groups: Groups;
+  readonly arrivals: Arrivals;
+}
+
+/** One consumer of a group. */
+export class Source implements DeliverySource {
+  readonly #call: GroupCall;
+  readonly #context: SourceContext;
+  readonly #settling: Batcher<BareSettlement, boolean>;
+  /** By handle, when the lease ends by this process' clock; oldest first. */
+  readonly #held = new Map<string, number>();
+  /** Tokens of claims whose answer was lost, in which something may have been leased. */
+  #lost: string[] = [];
+  #known: Group | undefined;
+  #arrivals: TopicArrivals | undefined;
+  readonly #closing = new AbortController();
+
+  constructor(call: GroupCall, context: SourceContext) {
+    this.#call = call;
+    this.#context = context;
+    this.#settling = new Batcher({
+      maxWeight: maxSettlements,
+      weigh: () => 1,
+      send: (settlements) => this.#settle(settlements),
+      abandoned: (reason) => toComponentError(new Abandoned(reason, true), once),
+    });
+  }
+
+  async receive(call: Receive): Promise<readonly Lease[]> {
+    const group = await this.#group();
+    this.#arrivals ??= this.#context.arrivals.of(group.tag);
+    const arrivals = this.#arrivals;
+    for (;;) {
+      const { heard } = arrivals;
+      const { leases, dueInMs } = await this.#claim(group, call);
+      if (leases.length > 0) {
+        if (dueInMs === 0) arrivals.pass(group.id);
+        if (!this.#closing.signal.aborted) return leases;
+        await this.#release(leases.map(({ handle }) => handle));
+        return [];
+      }
+      if (call.signal.aborted || this.#closing.signal.aborted) return [];
+      // Zero: it has looked at as much as one claim may, and passed it over.
+      if (dueInMs !== 0) await arrivals.next(group.id, heard, dueInMs, call.signal);
+    }
+  }
+
+  async settle(settlements: readonly Settlement[]): Promise<boolean[]> {
+    return Promise.all(
+      settlements.map((settlement) => {
+        this.#held.delete(settlement.handle);
+        const lease = parseHandle(settlement.handle);
+        return lease === undefined ? false : this.#settling.add({ ...lease, settlement });
+      }),
+    );
+  }
+
+  async extend(handles: readonly string[], leaseMs: number): Promise<boolean[]> {
+    const { tag, keys, nativeName } = await this.#group();
+    const leases = handles.map(parseHandle);
+    const known = leases.filter((lease) => lease !== undefined);
+    if (known.length === 0) return leases.map(() => false);
+    const args = [nativeName, String(leaseMs), ...known.flatMap(({ id, token }) => [id, token])];
+    const reply = (await this.#context.redis.run(extendScript, keys, args, {
+      route: tag,
+      repeatable: true,
+    })) as readonly number[];
+    let at = 0;
+    return leases.map((lease, index) => {
+      const counted = lease !== undefined && reply[at++] === 1;
+      const handle = handles[index] ?? "";
+      if (counted && this.#held.delete(handle)) this.#held.set(handle, performance.now() + leaseMs);
+      return counted;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#arrivals?.[Symbol.dispose]();
+    await this.#release([...this.#held.keys()]);
+    if (this.#lost.length > 0) await this.#claim(await this.#group(), { maxItems: 0, maxBytes: 0, leaseMs: 0 });
+  }
+
+  async #group(): Promise<Group> {
+    this.#known ??= await this.#context.groups.find(this.#call);
+    if (this.#known === undefined) {
+      throw new Error(`group ${this.#call.group} of topic ${this.#call.topic} was not opened`);
+    }
+    return this.#known;
+  }
+
+  /** Leases what is ready; in how many ms there may be more (-1: nothing is in sight). */
+  async #claim(
+    { tag, keys, nativeName, settings }: Group,
+    { maxItems, maxBytes, leaseMs }: Pick<Receive, "maxItems" | "maxBytes" | "leaseMs">,
+  ): Promise<{ leases: Lease[]; dueInMs: number }> {
+    const token = newToken();
+    const lost = this.#lost;
+    const limits = [Math.min(maxItems, claimLimit), Math.min(maxBytes, maxClaimBytes), leaseMs].map(String);
+    const args = [nativeName, settings.ordered ? "1" : "0", token, ...limits, ...lost];
+    let reply: readonly Reply[];
+    try {
+      reply = (await this.#context.redis.runRaw(claimScript, keys, args, {
+        route: tag,
+        binary: true,
+      })) as readonly Reply[];
+    } catch (error) {
+      if (error instanceof NoReply && error.sent) this.#lost = [...lost, token];
+      throw toComponentError(error, { write: true, repeatable: true });
+    }
+    this.#lost = this.#lost.filter((each) => !lost.includes(each));
+    const [dueInMs, ...rest] = reply;
+    // The group was deleted: there is never anything to take.
+    if (typeof dueInMs !== "number") return { leases: [], dueInMs: -1 };
+    return { leases: this.#hold(rest, token, leaseMs), dueInMs };
+  }
+
+  /** Reads what a claim answered, and remembers it until it is settled or its lease ends. */
+  #hold(reply: readonly Reply[], token: string, leaseMs: number): Lease[] {
+    const now = performance.now();
+    for (const [handle, end] of this.#held) {
+      if (end > now) break;
+      this.#held.delete(handle);
+    }
+    const leases: Lease[] = [];
+    for (let at = 0; at < reply.length; at += 4) {
+      const handle = toHandle({ id: String(reply[at]), token });
+      this.#held.set(handle, now + leaseMs);
+      leases.push({
+        handle,
+        attempt: Number(reply[at + 1]),
+        orderingKey: String(reply[at + 2]),
+        payload: detach(reply[at + 3] as Buffer, 0),
+      });
+    }
+    return leases;
+  }
+
+  async #settle(items: readonly BareSettlement[]): Promise<readonly boolean[]> {
+    const { tag, keys, nativeName } = await this.#group();
+    const args = [nativeName, ...items.flatMap(toArguments)];
+    try {
+      const reply = await this.#context.redis.runRaw(settleScript, keys, args, { route: tag });
+      return (reply as readonly number[]).map((counted) => counted === 1);
+    } catch (error) {
+      throw toComponentError(error, once);
+    }
+  }
+
+  /** Hands back what is held but reached nobody. */
+  async #release(handles: readonly string[]): Promise<void> {
+    if (handles.length > 0) await this.settle(handles.map((handle) => ({ type: "release", handle })));
+  }
+}
+
+const verbs = { ack: "a", retry: "r", dead: "d", release: "l" } as const;
+
+/** What the settle script gets for one settlement. */
+function toArguments({ id, token, settlement }: BareSettlement): string[] {
+  const afterMs = settlement.type === "retry" ? settlement.afterMs : 0;
+  const error = "error" in settlement ? settlement.error : "";
+  return [verbs[settlement.type], id, token, String(afterMs), error];
+}
