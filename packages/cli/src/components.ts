@@ -7,6 +7,7 @@ import type { ComponentDefinition } from "@mecha/component";
 const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["env", async () => (await import("@mecha/component-env")).env],
   ["file", async () => (await import("@mecha/component-file")).file],
+  ["http", async () => (await import("@mecha/component-http")).http],
   ["memory", async () => (await import("@mecha/component-memory")).memory],
   ["postgres", async () => (await import("@mecha/component-postgres")).postgres],
   ["redis", async () => (await import("@mecha/component-redis")).redis],

@@ -10,6 +10,7 @@ export const reasons = {
   OUT_OF_SCOPE: "permission_denied",
   BAD_TOKEN: "unauthenticated",
   FOREIGN_ORIGIN: "permission_denied",
+  TARGET_REFUSED: "permission_denied",
   ETAG_MISMATCH: "aborted",
   ALREADY_EXISTS: "already_exists",
   NOT_EXISTS: "failed_precondition",
