@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Options } from "tsup";
 
@@ -73,7 +73,10 @@ export const thirdPartyLicenses: Plugin = {
     build.onEnd(({ metafile }) => {
       const folders = new Set(Object.keys(metafile?.inputs ?? {}).flatMap(packageFolder));
       const notices = [...folders].map(toNotice).toSorted((a, b) => (a < b ? -1 : 1));
-      const file = resolve(build.initialOptions.outdir ?? "dist", "THIRD-PARTY-LICENSES.txt");
+      const folder = resolve(build.initialOptions.outdir ?? "dist");
+      // In a fresh clone nothing has been written to it yet.
+      mkdirSync(folder, { recursive: true });
+      const file = join(folder, "THIRD-PARTY-LICENSES.txt");
       writeFileSync(file, [...new Set(notices)].join(`\n${"-".repeat(80)}\n\n`));
     });
   },
