@@ -38,7 +38,7 @@ export const encodeInt4s = (numbers: readonly number[]): Buffer =>
     }),
   );
 
-export const encodeInt8s = (numbers: readonly (number | null)[]): Buffer =>
+export const encodeInt8s = (numbers: readonly (number | string | null)[]): Buffer =>
   encodeArray(
     "int8",
     numbers.map((number) => {

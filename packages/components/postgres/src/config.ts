@@ -40,6 +40,14 @@ export const config = z.strictObject({
     .max(60_000)
     .default(10_000)
     .describe("How long one call may take on the server, in ms; a caller's own deadline may end its wait before."),
+  eventRetentionHours: z
+    .int()
+    .min(1)
+    .max(87_600)
+    .default(168)
+    .describe(
+      "How long, in hours, events are kept for groups that begin with the past (REPLAY). What a group that exists has not finished is kept longer, for as long as that takes.",
+    ),
   tls: z
     .strictObject({
       ca: z.string().optional().describe("The certificates that may have signed the server's, as PEM text."),

@@ -1,22 +1,28 @@
 import { defineComponent } from "@mecha/component";
 import { config } from "./config.js";
 import { connect } from "./connection.js";
+import { createPubSub, pubsubFeatures } from "./pubsub/pubsub.js";
 import { createStateStore, durabilities, features } from "./state/state.js";
 
-/** State in PostgreSQL: for apps that run in several places, and for data that must outlive a host. */
+/** State and events in PostgreSQL: for apps that run in several places, and for data that must outlive a host. */
 export const postgres = defineComponent({
   type: "postgres",
   description: "PostgreSQL 14 or later: durable, shared by any number of runtimes.",
   config,
-  serves: { state: { features, durability: durabilities } },
+  serves: {
+    state: { features, durability: durabilities },
+    pubsub: { features: pubsubFeatures, durability: durabilities },
+  },
   async create(config, context) {
     const connection = await connect(config, context);
     const state = createStateStore(connection);
+    const retentionMs = config.eventRetentionHours * 60 * 60 * 1000;
+    const pubsub = createPubSub(connection, { retentionMs, logger: context.logger });
     return {
-      blocks: { state },
+      blocks: { state, pubsub },
       health: (signal) => connection.health(signal),
       async close() {
-        await state.close();
+        await Promise.all([state.close(), pubsub.close()]);
         await connection.close();
       },
     };
