@@ -11,8 +11,14 @@ import {
   type ValueOutput,
   type ValueSchema,
 } from "@mecha/client";
+import {
+  createEventStream,
+  createEventSubscription,
+  type EventStream,
+  type Subscription,
+} from "@mecha/client/delivery";
 import { type DeadLetter, type DeadLetterOptions, listDeadLetters, toSelection } from "./dead-letters.js";
-import type { Scope } from "./flow.js";
+import type { EventHandler, ReceivedEvent } from "./event.js";
 import type { SubscribeOptions } from "./options.js";
 import {
   type PublishEntry,
@@ -22,8 +28,7 @@ import {
   toEntry,
   toOutcome,
 } from "./publish.js";
-import { createStream, type EventStream } from "./stream.js";
-import { createSubscription, type EventHandler, type Subscription } from "./subscription.js";
+import { createWire, type Scope } from "./scope.js";
 
 /** Options of {@link createPubSubClient}. */
 export interface PubSubClientOptions extends ClientOptions {
@@ -61,8 +66,11 @@ export interface PubSubClient extends AsyncDisposable {
   stream<S extends ValueSchema>(
     topic: string,
     options: SubscribeOptions & { schema: S; maxInFlight?: number },
-  ): EventStream<ValueOutput<S>>;
-  stream<T = unknown>(topic: string, options?: SubscribeOptions & { maxInFlight?: number }): EventStream<T>;
+  ): EventStream<ReceivedEvent<ValueOutput<S>>>;
+  stream<T = unknown>(
+    topic: string,
+    options?: SubscribeOptions & { maxInFlight?: number },
+  ): EventStream<ReceivedEvent<T>>;
   /** The events that a group gave up, oldest first. */
   deadLetters<T = unknown>(topic: string, options?: DeadLetterOptions): AsyncIterable<DeadLetter<T>>;
   /** Delivers dead letters again, with a fresh count of attempts; resolves with how many there were. */
@@ -72,6 +80,12 @@ export interface PubSubClient extends AsyncDisposable {
   /** Ends subscriptions and closes the connections. */
   close(): Promise<void>;
 }
+
+/** Handlers at work at a time, unless told. */
+const defaultConcurrency = 16;
+
+/** Events of a stream that may be unsettled at a time, unless told. */
+const defaultMaxInFlight = 64;
 
 type AnyOptions = SubscribeOptions & { schema?: ValueSchema; concurrency?: number; maxInFlight?: number };
 
@@ -96,9 +110,20 @@ export function createPubSubClient(options: PubSubClientOptions = {}): PubSubCli
       const { results } = await rpc.publishMany(request, toRpcOptions(options));
       return results.map(toOutcome);
     },
-    subscribe: (topic: string, handle: EventHandler<unknown>, options: AnyOptions = {}) =>
-      createSubscription(scope, topic, codecFor(options.schema), handle, options),
-    stream: (topic: string, options: AnyOptions = {}) => createStream(scope, topic, codecFor(options.schema), options),
+    subscribe(topic: string, handle: EventHandler<unknown>, options: AnyOptions = {}) {
+      const { concurrency = defaultConcurrency } = options;
+      // As many again wait at hand, so that no handler waits for the network.
+      const wire = createWire(scope, topic, codecFor(options.schema), concurrency * 2, options);
+      return createEventSubscription(runtime, wire, handle, { ...options, concurrency });
+    },
+    stream(topic: string, options: AnyOptions = {}) {
+      const { maxInFlight = defaultMaxInFlight } = options;
+      return createEventStream(
+        runtime,
+        createWire(scope, topic, codecFor(options.schema), maxInFlight, options),
+        options,
+      );
+    },
     deadLetters: (topic: string, options: DeadLetterOptions = {}) => listDeadLetters(scope, topic, options),
     async requeueDeadLetters(topic: string, ids: readonly string[] | "all", options: DeadLetterOptions = {}) {
       return Number(

@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { DeadLetter as DeadLetterMessage } from "@mecha/api/pubsub";
 import { type CallOptions, plainCodec, toRpcOptions } from "@mecha/client";
-import type { Scope } from "./flow.js";
+import type { Scope } from "./scope.js";
 
 /** An event that was given up for one group. */
 export interface DeadLetter<T = unknown> {

@@ -10,7 +10,7 @@ import {
   plainCodec,
   type ValueSchema,
 } from "@mecha/client";
-import { toDuration } from "./options.js";
+import { toDuration } from "@mecha/client/delivery";
 
 /** What an event says beside its data, and how it is published. */
 export interface EventOptions {

@@ -1,50 +1,39 @@
-import type { Codec } from "@mecha/client";
-import { type OpenEvent, type ReceivedEvent, shorten } from "./event.js";
-import { type Flowing, flow, type Scope } from "./flow.js";
-import type { SubscribeOptions } from "./options.js";
-import type { Session } from "./session.js";
+import type { RuntimeConnection } from "../connect-runtime.js";
+import { type Flowing, flow, type Lifeline } from "./flow.js";
+import type { ReceiveOptions } from "./options.js";
+import { type Settleable, shorten } from "./settleable.js";
+import type { AnyDelivery, Wire } from "./wire.js";
 
 /** Handles one event. Returning acks it, unless it was settled; throwing has it delivered again, with the error's message. */
-export type EventHandler<T> = (event: ReceivedEvent<T>) => Promise<void> | void;
+export type EventHandler<Event> = (event: Event) => Promise<void> | void;
 
 /** A handler at work. */
 export interface Subscription extends AsyncDisposable {
-  /** Settles when the subscription is over: rejects with what trying again does not mend (a filter that is none, a group of other settings). */
+  /** Settles when the subscription is over: rejects with what trying again does not mend (a filter that is none, a component that there is not). */
   readonly closed: Promise<void>;
   /** Takes no more events, lets the handlers finish, and hands back the rest. */
   close(): Promise<void>;
 }
 
-/** Handlers at work at a time, unless told. */
-const defaultConcurrency = 16;
-
-export function createSubscription<T>(
-  scope: Scope,
-  topic: string,
-  codec: Codec<never, T>,
-  handle: EventHandler<T>,
-  options: SubscribeOptions & { concurrency?: number },
+/** Runs `handle` on the events of a subscription, `concurrency` at a time. */
+export function createEventSubscription<Open, Opened, Delivery extends AnyDelivery, Event extends Settleable>(
+  runtime: RuntimeConnection,
+  wire: Wire<Open, Opened, Delivery, Event>,
+  handle: EventHandler<Event>,
+  options: ReceiveOptions & { readonly concurrency: number },
 ): Subscription {
-  const { concurrency = defaultConcurrency } = options;
+  const { concurrency } = options;
   const stopping = new AbortController();
   const hungUp = new AbortController();
-  for (const signal of [scope.runtime.closed, options.signal]) {
+  for (const signal of [runtime.closed, options.signal]) {
     if (signal?.aborted) stopping.abort();
     else signal?.addEventListener("abort", () => stopping.abort(), { once: true });
   }
-  // As many again wait at hand, so that no handler waits for the network.
-  const flowing = flow(
-    scope,
-    topic,
-    codec,
-    concurrency * 2,
-    options,
-    AbortSignal.any([hungUp.signal, scope.runtime.closed]),
-  );
+  const flowing = flow(runtime, wire, options, AbortSignal.any([hungUp.signal, runtime.closed]));
   const running = new Set<Promise<void>>();
-  const held = new Map<Session, Set<string>>();
+  const held = new Map<Lifeline, Set<string>>();
 
-  const work = async ({ event, session }: Flowing<T>) => {
+  const work = async ({ event, session }: Flowing<Event>) => {
     const ids = held.get(session) ?? keepAlive(session, held, hungUp.signal);
     ids.add(event.deliveryId);
     try {
@@ -55,7 +44,7 @@ export function createSubscription<T>(
   };
 
   const run = async () => {
-    const stopped = new Promise<IteratorResult<Flowing<T>, void>>((resolve) => {
+    const stopped = new Promise<IteratorResult<Flowing<Event>, void>>((resolve) => {
       const done = () => resolve({ done: true, value: undefined });
       if (stopping.signal.aborted) done();
       else stopping.signal.addEventListener("abort", done, { once: true });
@@ -85,7 +74,7 @@ export function createSubscription<T>(
 }
 
 /** Runs the handler and says what came of it. A settlement that fails is no loss: the event comes again. */
-async function settle<T>(event: OpenEvent<T>, handle: EventHandler<T>): Promise<void> {
+async function settle<Event extends Settleable>(event: Event, handle: EventHandler<Event>): Promise<void> {
   try {
     await handle(event);
     if (!event.settled) await event.ack();
@@ -95,7 +84,7 @@ async function settle<T>(event: OpenEvent<T>, handle: EventHandler<T>): Promise<
 }
 
 /** Extends what handlers of a stream hold, as long as they work: a slow handler does not get its event twice. */
-function keepAlive(session: Session, held: Map<Session, Set<string>>, ended: AbortSignal): Set<string> {
+function keepAlive(session: Lifeline, held: Map<Lifeline, Set<string>>, ended: AbortSignal): Set<string> {
   const ids = new Set<string>();
   held.clear();
   held.set(session, ids);

@@ -1,31 +1,15 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
-import type { Client } from "@connectrpc/connect";
-import {
-  type Delivery,
-  Disposition,
-  type OpenSchema,
-  type PubSubService,
-  SettleOutcome,
-  type SubscribeRequest,
-  SubscribeRequestSchema,
-  type SubscribeResponse,
-} from "@mecha/api/pubsub";
-import type { HeadersLike } from "@mecha/client";
-
-type Message = NonNullable<MessageInitShape<typeof SubscribeRequestSchema>["message"]>;
+import { Disposition, SettleOutcome } from "@mecha/api/pubsub";
+import type { HeadersLike } from "../call.js";
+import type { Refusal, Settleable } from "./settleable.js";
+import type { AnyDelivery, StreamRequest, StreamResponse, Wire } from "./wire.js";
 
 /** The most delivery ids that one message takes. */
 const maxIds = 1000;
 
-/** What an app says of a delivery other than that it is done. */
-export type Refusal =
-  | { readonly retryAfterMs: number | undefined; readonly error: string }
-  | { readonly reject: string };
-
 /** One Subscribe stream: deliveries in, settlements out. Acks of one turn of the event loop go in one message. */
-export class Session {
-  readonly #outgoing: SubscribeRequest[] = [];
+export class Session<Open, Opened, Delivery extends AnyDelivery> {
+  readonly #outgoing: StreamRequest<Open>[] = [];
   /** Who waits for the next `ack_result`, in the order of what was sent. */
   readonly #waiting: ((outcomes: readonly boolean[]) => void)[] = [];
   readonly #over = new AbortController();
@@ -33,19 +17,20 @@ export class Session {
   #acks: { id: string; done: (counted: boolean) => void }[] = [];
   ackTimeoutMs = 30_000;
 
+  constructor(readonly wire: Wire<Open, Opened, Delivery, Settleable>) {}
+
   /** Opens the stream and yields what it delivers, until it ends. What was not settled by then comes again, here or elsewhere. */
-  async *run(
-    rpc: Client<typeof PubSubService>,
-    open: MessageInitShape<typeof OpenSchema>,
-    options: { readonly signal: AbortSignal; readonly headers?: HeadersLike },
-  ): AsyncGenerator<Delivery | "opened", void, undefined> {
-    this.#say({ case: "open", value: open });
+  async *run(options: {
+    readonly signal: AbortSignal;
+    readonly headers?: HeadersLike;
+  }): AsyncGenerator<Delivery | "opened", void, undefined> {
+    this.#say({ case: "open", value: this.wire.open });
     // Read on while the app works on an event: the answer to its ack comes by the same stream. The runtime keeps to the credit, so this is bounded.
     const arrived: (Delivery | "opened")[] = [];
     let end: { readonly error: unknown } | "well" | undefined;
     let wake = () => {};
     const read = async () => {
-      for await (const response of rpc.subscribe(this.#requests(), options)) {
+      for await (const response of this.wire.subscribe(this.#requests(), options)) {
         arrived.push(...this.#take(response));
         wake();
       }
@@ -76,11 +61,13 @@ export class Session {
   }
 
   /** Takes in one response: answers go to who asked, deliveries are what is left. */
-  #take({ message }: SubscribeResponse): readonly (Delivery | "opened")[] {
+  #take({ message }: StreamResponse<Opened, Delivery>): readonly (Delivery | "opened")[] {
     switch (message.case) {
-      case "opened":
-        if (message.value.settings?.ackTimeout) this.ackTimeoutMs = durationMs(message.value.settings.ackTimeout);
+      case "opened": {
+        const ackTimeout = this.wire.ackTimeoutOf(message.value);
+        if (ackTimeout) this.ackTimeoutMs = durationMs(ackTimeout);
         return ["opened"];
+      }
       case "deliveries":
         return message.value.deliveries;
       case "ackResult":
@@ -141,7 +128,7 @@ export class Session {
     });
   }
 
-  #ask(message: Message): Promise<readonly boolean[]> {
+  #ask(message: StreamRequest<Open>["message"]): Promise<readonly boolean[]> {
     if (this.#over.signal.aborted) return Promise.resolve([]);
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
@@ -149,12 +136,12 @@ export class Session {
     });
   }
 
-  #say(message: Message): void {
-    this.#outgoing.push(create(SubscribeRequestSchema, { message }));
+  #say(message: StreamRequest<Open>["message"]): void {
+    this.#outgoing.push({ message });
     this.#wake?.();
   }
 
-  async *#requests(): AsyncIterable<SubscribeRequest> {
+  async *#requests(): AsyncIterable<StreamRequest<Open>> {
     for (;;) {
       yield* this.#outgoing.splice(0);
       if (this.#outgoing.length > 0) continue;

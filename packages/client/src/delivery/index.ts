@@ -1,0 +1,5 @@
+export { type DeliveryRetryOptions, type ReceiveOptions, toDuration, toRetryPolicy } from "./options.js";
+export type { Settleable } from "./settleable.js";
+export { createEventStream, type EventStream } from "./stream.js";
+export { createEventSubscription, type EventHandler, type Subscription } from "./subscription.js";
+export type { StreamRequest, StreamResponse, Wire } from "./wire.js";
