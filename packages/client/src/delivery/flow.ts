@@ -51,7 +51,9 @@ export async function* flow<Open, Opened, Delivery extends AnyDelivery, Event ex
     }
     if (ended.aborted) return;
     if (attempt === 0) lastHeard = performance.now();
-    if (failure.code !== "unavailable" || runtime.retry.maxAttempts === 1) throw failure;
+    // An ack of which nobody knows whether it counted ends the stream too; if it did not, its event comes again.
+    const isPassing = failure.code === "unavailable" || failure.reason === "OUTCOME_UNKNOWN";
+    if (!isPassing || runtime.retry.maxAttempts === 1) throw failure;
     const delayMs = backoffMs(runtime.retry, attempt + 1, failure, Math.random);
     if (performance.now() + delayMs - lastHeard > (options.reconnectTimeoutMs ?? 60_000)) throw failure;
     await sleep(delayMs, ended).catch(() => {});

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Delivery, PubSubService, SettleOutcome, type SubscribeResponseSchema } from "@mecha/api/pubsub";
+import { ErrorInfoSchema } from "@mecha/api/rpc";
 import { createInProcessTransport } from "@mecha/rpc";
 import { expect, test } from "vitest";
 import { until } from "../test/runtime.js";
@@ -17,7 +18,12 @@ const deliveries = (stream: number, count: number) =>
     }),
   );
 
-test("a runtime that goes while all handlers wait for the answers to their acks is left behind", async () => {
+const unknownOutcome = { desc: ErrorInfoSchema, value: { domain: "mecha.dev", reason: "OUTCOME_UNKNOWN" } };
+
+test.each([
+  ["goes", new ConnectError("the runtime was killed", Code.Unavailable)],
+  ["does not know whether an ack counted", new ConnectError("it may", Code.Unknown, undefined, [unknownOutcome])],
+])("a runtime that %s while all handlers wait for the answers to their acks is left behind", async (_, failure) => {
   let streams = 0;
   const transport = createInProcessTransport((router) =>
     router.service(PubSubService, {
@@ -27,7 +33,7 @@ test("a runtime that goes while all handlers wait for the answers to their acks 
         yield { message: { case: "deliveries", value: { deliveries: deliveries(stream, 4) } } };
         for await (const { message } of requests) {
           if (message.case !== "ack") continue;
-          if (stream === 1) throw new ConnectError("the runtime was killed", Code.Unavailable);
+          if (stream === 1) throw failure;
           const results = message.value.deliveryIds.map((deliveryId) => ({ deliveryId, outcome: SettleOutcome.DONE }));
           yield { message: { case: "ackResult", value: { results } } };
         }
@@ -36,7 +42,9 @@ test("a runtime that goes while all handlers wait for the answers to their acks 
   );
   await using pubsub = createPubSubClient({ transport });
   const handled: number[] = [];
-  await using _ = pubsub.subscribe("orders", ({ attempt }) => void handled.push(attempt), { concurrency: 2 });
+  await using _subscription = pubsub.subscribe("orders", ({ attempt }) => void handled.push(attempt), {
+    concurrency: 2,
+  });
   await until(
     () => handled.filter((attempt) => attempt === 2).length === 4,
     "the events of the next stream are handled",
