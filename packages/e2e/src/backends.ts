@@ -25,7 +25,7 @@ export const backends: readonly Backend[] = [
   { name: "sqlite", blocks: ["state", "pubsub"], needs: [], resources: () => undefined },
   {
     name: "postgres",
-    blocks: ["state"],
+    blocks: ["state", "pubsub"],
     needs: ["postgres"],
     startServer: startPostgres,
     resources: (server) => component("postgres", server?.url ?? ""),

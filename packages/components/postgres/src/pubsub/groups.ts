@@ -15,6 +15,9 @@ type OpenCall = Parameters<PubSub["openGroup"]>[0];
 /** A publish whose commit took longer than this, in ms, may be missed by a group that starts with a time just before. */
 const longestCommitMs = 60_000;
 
+/** Opening a group again finds what an attempt whose answer was lost has done, so that it is sent again as a read is. */
+const repeatable = "read";
+
 /** The groups of the topics. */
 export function createGroups(connection: Pick<Connection, "schema" | "query">, topics: Topics) {
   const statements = groupStatements(connection.schema);
@@ -29,7 +32,7 @@ export function createGroups(connection: Pick<Connection, "schema" | "query">, t
     const topic = await topics.idOf(call.keyspace, call.topic);
     const { ordered, start } = settings;
     const values = [topic, call.group, JSON.stringify(settings), String(ordered), ...(await beginningOf(topic, start))];
-    return (await connection.query(statements.add, values, { effect: "write", signal })).length > 0;
+    return (await connection.query(statements.add, values, { effect: repeatable, signal })).length > 0;
   }
 
   /** After which event a new group begins (null: the last one that there is), and the time that begins it, if one does. */
@@ -75,7 +78,7 @@ export function createGroups(connection: Pick<Connection, "schema" | "query">, t
         requireSameGroup(call.group, stored.settings, settings, update);
         if (!update) return stored.settings;
         const values = [stored.id, JSON.stringify(settings), JSON.stringify(stored.settings)];
-        const changed = await connection.query(statements.change, values, { effect: "write", signal });
+        const changed = await connection.query(statements.change, values, { effect: repeatable, signal });
         if (changed.length > 0) return settings;
       }
     },

@@ -104,7 +104,8 @@ export function createSettlements(connection: Connection) {
         encodeUuids(known.map(({ token }) => token)),
         leaseMs,
       ];
-      const rows = await connection.query(statements.extend, values, { effect: "write" });
+      // Twice does what once does, so that it may be sent again.
+      const rows = await connection.query(statements.extend, values, { effect: "read" });
       const counted = new Set(rows.map(([number]) => Number(number)));
       let number = 0;
       return names.map((name) => name !== undefined && counted.has(++number));
