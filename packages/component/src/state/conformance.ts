@@ -7,6 +7,7 @@ import { StateKit } from "./conformance/kit.js";
 import { lifecycleCases } from "./conformance/lifecycle.js";
 import { limitCases } from "./conformance/limits.js";
 import { listCases } from "./conformance/list.js";
+import { outboxCases } from "./conformance/outbox.js";
 import { preconditionCases } from "./conformance/preconditions.js";
 import { requestIdCases } from "./conformance/request-ids.js";
 import { resumeCases } from "./conformance/resume.js";
@@ -30,6 +31,7 @@ export function stateConformance(harness: StateHarness): ConformanceCase[] {
     ...watchCases,
     ...resumeCases,
     ...limitCases,
+    ...outboxCases,
   ];
   return bindCases(all, harness, (own) => new StateKit(own));
 }

@@ -12,14 +12,14 @@ export const memory = defineComponent({
   config,
   serves: { state: { features, durability: always }, pubsub: { features: pubsubFeatures, durability: always } },
   async create(config, context) {
-    const state = createMemoryStore(config, context.clock);
-    const pubsub = createMemoryPubSub(config, context.clock);
+    const { pubsub, publisher, close } = createMemoryPubSub(config, context.clock);
+    const state = createMemoryStore(config, context.clock, publisher);
     return {
       blocks: { state, pubsub },
       async health() {},
       async close() {
         state.close();
-        pubsub.close();
+        close();
       },
     };
   },

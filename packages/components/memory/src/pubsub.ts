@@ -34,11 +34,19 @@ interface Topic {
   readonly seen: Map<string, number>;
 }
 
+/** What a transaction of the store needs to publish. */
+export interface Publisher {
+  /** Why an entry cannot be published; undefined if it can. */
+  faultOf(entry: PubSubEntry): ComponentError | undefined;
+  /** Publishes an entry that can be. */
+  publish(keyspace: string, entry: PubSubEntry): void;
+}
+
 /** A pubsub in this process's memory. */
 export function createMemoryPubSub(
   { retainedEvents, maxBytes }: MemoryConfig,
   clock: Clock,
-): PubSub & { close(): void } {
+): { pubsub: PubSub; publisher: Publisher; close(): void } {
   const topics = new Map<string, Topic>();
   let sequence = 0;
   let bytes = 0;
@@ -112,7 +120,7 @@ export function createMemoryPubSub(
     return { type: "published", duplicate: false };
   };
 
-  return {
+  const pubsub: PubSub = {
     features,
     durability: "PROCESS",
     maxEventBytes: pubsubLimits.maxEventBytes,
@@ -154,7 +162,11 @@ export function createMemoryPubSub(
       find(call)?.deadLetters(after, limit, maxBytes) ?? { deadLetters: [], more: false },
     requeueDeadLetters: ({ ids, ...call }) => find(call)?.removeDeadLetters(ids, true) ?? 0,
     dropDeadLetters: ({ ids, ...call }) => find(call)?.removeDeadLetters(ids, false) ?? 0,
+  };
 
+  return {
+    pubsub,
+    publisher: { faultOf, publish: publishOne },
     close() {
       for (const { groups } of topics.values()) for (const group of groups.values()) group.close();
     },

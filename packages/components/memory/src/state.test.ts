@@ -7,7 +7,7 @@ const clock = createManualClock();
 
 const cases = stateConformance({
   open: () => startComponent(memory, { history }, { clock }),
-  features: ["TRANSACT", "WATCH", "TTL"],
+  features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
   durability: "PROCESS",
   shared: false,
   advance: clock.advance,

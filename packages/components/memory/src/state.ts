@@ -3,6 +3,7 @@ import {
   type Clock,
   ComponentError,
   type Durability,
+  requirePublishable,
   type StateCall,
   type StateChange,
   type StateFeature,
@@ -15,10 +16,11 @@ import {
 import type { MemoryConfig } from "./config.js";
 import { ExpiryQueue } from "./expiry-queue.js";
 import { type Entry, Keyspace } from "./keyspace.js";
+import type { Publisher } from "./pubsub.js";
 import { RequestIds, rememberedBytes } from "./request-ids.js";
 import { watchKeyspace } from "./watch.js";
 
-export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL"];
+export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL", "OUTBOX"];
 export const durability = "PROCESS" satisfies Durability;
 
 /** What an entry takes beside its key and value, in bytes; measured at about 400 with its place in the map and the order. */
@@ -27,9 +29,13 @@ const entryBytes = 400;
 type WriteCall = Parameters<StateStore["write"]>[0];
 type SetOperation = StateOperation & { readonly type: "set" };
 
-/** Makes an empty store. */
-export function createMemoryStore(config: MemoryConfig, clock: Clock): StateStore & { close(): void } {
-  return new MemoryStore(config, clock);
+/** Makes an empty store; `publisher` publishes what its transactions do. */
+export function createMemoryStore(
+  config: MemoryConfig,
+  clock: Clock,
+  publisher: Publisher,
+): StateStore & { close(): void } {
+  return new MemoryStore(config, clock, publisher);
 }
 
 /**
@@ -46,15 +52,17 @@ class MemoryStore implements StateStore {
   readonly #expiring = new ExpiryQueue<Entry>();
   readonly #config: MemoryConfig;
   readonly #clock: Clock;
+  readonly #publisher: Publisher;
   #revision = 0;
   #itemBytes = 0;
   #closed: boolean = false;
   #cancelTimer: () => void = () => {};
   #timerTime = Number.POSITIVE_INFINITY;
 
-  constructor(config: MemoryConfig, clock: Clock) {
+  constructor(config: MemoryConfig, clock: Clock, publisher: Publisher) {
     this.#config = config;
     this.#clock = clock;
+    this.#publisher = publisher;
   }
 
   get(call: StateCall & { readonly key: string }): StateItem | undefined {
@@ -99,12 +107,13 @@ class MemoryStore implements StateStore {
     // Reads do not ask: for a caller that is gone they do no harm, and the runtime makes a signal only when it is asked for.
     call.signal?.throwIfAborted();
     const space = this.#begin(call);
-    const { keyspace, operations, requestId } = call;
+    const { keyspace, operations, publishes = [], requestId } = call;
     const now = this.#clock.now();
     this.#requestIds.forget(now);
     const answered = requestId && this.#requestIds.find(keyspace, requestId);
     if (answered !== undefined) return answered;
 
+    requirePublishable(publishes, (entry) => this.#publisher.faultOf(entry));
     let growth = requestId === undefined ? 0 : rememberedBytes(keyspace, requestId, operations.length);
     for (const [index, operation] of operations.entries()) {
       const item = space.find(operation.key)?.item;
@@ -115,6 +124,7 @@ class MemoryStore implements StateStore {
     this.#requireRoom(growth);
 
     const results = operations.map((operation) => this.#apply(space, operation, now));
+    for (const publish of publishes) this.#publisher.publish(publish.keyspace, publish.entry);
     this.#watchClock();
     if (requestId !== undefined) this.#requestIds.remember(keyspace, requestId, results, now);
     return results;

@@ -1,6 +1,16 @@
-import { type Clock, type Component, ComponentError, type StateStore } from "@mecha/component";
+import { type Clock, type Component, ComponentError, type PubSub, type StateStore } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { memory } from "../src/index.js";
+
+/** A store and the pubsub of the same component. */
+export interface Opened {
+  readonly store: StateStore;
+  readonly pubsub: PubSub;
+  close(): Promise<void>;
+}
+
+/** How a client differs from what it is a client of. */
+export type Change = (store: StateStore, pubsub: PubSub) => Partial<StateStore>;
 
 /** A store that does what `store` does, except for what `change` says. */
 function except(store: StateStore, change: (store: StateStore) => Partial<StateStore>): StateStore {
@@ -31,23 +41,24 @@ export async function expireResumeTokens({ blocks: { state } }: Component, keysp
   }
 }
 
-export async function openStore(clock: Clock): Promise<{ store: StateStore; close(): Promise<void> }> {
+export async function openStore(clock: Clock): Promise<Opened> {
   const component = await startComponent(memory, { history }, { clock });
-  return { store: component.blocks.state as StateStore, close: () => component.close() };
+  const { state, pubsub } = component.blocks;
+  return { store: state as StateStore, pubsub: pubsub as PubSub, close: () => component.close() };
 }
 
-export function componentOf(store: StateStore, close: () => Promise<void> = async () => {}): Component {
-  return { blocks: { state: store }, health: async () => {}, close };
+export function componentOf(
+  { store, pubsub }: Pick<Opened, "store" | "pubsub">,
+  close: () => Promise<void> = async () => {},
+): Component {
+  return { blocks: { state: store, pubsub }, health: async () => {}, close };
 }
 
 /**
  * A component over a store that outlives it, as a database outlives its clients: several at once see the same, and closing one ends that one's
  * calls only. What it does differs from what the store does as `change` says.
  */
-export function clientOf(
-  store: StateStore,
-  change: (store: StateStore) => Partial<StateStore> = () => ({}),
-): Component {
+export function clientOf({ store, pubsub }: Opened, change: Change = () => ({})): Component {
   const closed = new AbortController();
   const guard = <Call, Answer>(answer: (call: Call) => Answer) => {
     return (call: Call): Answer => {
@@ -67,5 +78,5 @@ export function clientOf(
       yield* store.watch({ ...call, signal: AbortSignal.any([call.signal, closed.signal]) });
     },
   };
-  return componentOf(except(client, change), async () => closed.abort());
+  return componentOf({ store: except(client, (own) => change(own, pubsub)), pubsub }, async () => closed.abort());
 }

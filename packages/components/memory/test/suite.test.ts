@@ -1,19 +1,19 @@
-import { type Component, type StateStore, systemClock } from "@mecha/component";
+import { type Component, systemClock } from "@mecha/component";
 import { createManualClock, type StateHarness, stateConformance } from "@mecha/component/conformance";
 import { describe, expect, test } from "vitest";
-import { clientOf, componentOf, expireResumeTokens, openStore } from "./stores.js";
+import { clientOf, componentOf, expireResumeTokens, type Opened, openStore } from "./stores.js";
 import { type Mutant, mutants } from "./wrong/index.js";
 
 // Who watches the suite: every kind of harness passes it, and every kind of wrong store is caught.
 
-const features = ["TRANSACT", "WATCH", "TTL"] as const;
+const features = ["TRANSACT", "WATCH", "TTL", "OUTBOX"] as const;
 
 /** One that shares a store between the components that are open at once, and keeps it when they are closed. */
-async function lastingHarness(open: (store: StateStore) => Component = clientOf): Promise<StateHarness> {
+async function lastingHarness(open: (opened: Opened) => Component = clientOf): Promise<StateHarness> {
   const clock = createManualClock();
-  const { store } = await openStore(clock);
+  const opened = await openStore(clock);
   return {
-    open: () => open(store),
+    open: () => open(opened),
     features,
     durability: "HOST",
     shared: true,
@@ -31,8 +31,8 @@ describe("the suite passes a store that several components share and that outliv
 describe("the suite passes a store whose clock cannot be turned", () => {
   const harness: StateHarness = {
     open: async () => {
-      const { store, close } = await openStore(systemClock);
-      return componentOf(store, close);
+      const opened = await openStore(systemClock);
+      return componentOf(opened, opened.close);
     },
     features,
     durability: "PROCESS",
@@ -46,11 +46,11 @@ test("the suite leaves out what belongs to a feature that is not there", () => {
   const names = (wanted: StateHarness["features"]) =>
     stateConformance({ ...shared, features: wanted }).map(({ name }) => name);
   const core = names([]);
-  expect(core.filter((name) => /^(transactions|expiry|watch|resume)/.test(name))).toEqual([]);
+  expect(core.filter((name) => /^(transactions|expiry|watch|resume|outbox)/.test(name))).toEqual([]);
   expect(core).toContain("concurrency: 64 writers compare-and-set one key and lose nothing");
   expect(names(["WATCH"]).filter((name) => name.startsWith("watch")).length).toBeGreaterThan(5);
   for (const { feature, name } of stateConformance(shared)) {
-    if (/^(transactions|expiry|watch|resume)/.test(name)) expect(feature, name).toBeDefined();
+    if (/^(transactions|expiry|watch|resume|outbox)/.test(name)) expect(feature, name).toBeDefined();
   }
 });
 
@@ -64,10 +64,11 @@ const misfits: { name: string; caught: string[]; harness: () => Promise<StateHar
       "lifecycle: components that open the same storage at once all serve it",
       "request ids: a restart forgets none",
       "resume: after a restart",
+      "outbox: an event stays what it is across a restart",
     ],
     async harness() {
       const clock = createManualClock();
-      const open = async () => clientOf((await openStore(clock)).store);
+      const open = async () => clientOf(await openStore(clock));
       return { ...(await lastingHarness()), open, advance: clock.advance };
     },
   },
@@ -77,14 +78,14 @@ const misfits: { name: string; caught: string[]; harness: () => Promise<StateHar
       "lifecycle: closing ends the watches, without an error",
       "lifecycle: after closing every call is refused as COMPONENT_UNAVAILABLE",
     ],
-    harness: () => lastingHarness((store) => ({ ...clientOf(store), close: async () => {} })),
+    harness: () => lastingHarness((opened) => ({ ...clientOf(opened), close: async () => {} })),
   },
   {
     name: "waits for callers that have left",
     caught: ["callers: one that goes away during its calls disturbs no other"],
     harness: () =>
-      lastingHarness((store) =>
-        clientOf(store, ({ write }) => ({
+      lastingHarness((opened) =>
+        clientOf(opened, ({ write }) => ({
           write: async (call) => (call.signal === undefined ? write(call) : new Promise(() => {})),
         })),
       ),
@@ -93,9 +94,9 @@ const misfits: { name: string; caught: string[]; harness: () => Promise<StateHar
     name: "does not notice that a reader left, and waits for it when it is closed",
     caught: ["watch: a reader that leaves its loop releases the watch"],
     harness: () =>
-      lastingHarness((store) => {
+      lastingHarness((opened) => {
         const readers = new Set<Promise<unknown>>();
-        const component = clientOf(store, ({ watch }) => ({
+        const component = clientOf(opened, ({ watch }) => ({
           watch(call) {
             const changes = watch(call)[Symbol.asyncIterator]();
             readers.add(new Promise((resolve) => call.signal.addEventListener("abort", resolve)));
@@ -113,7 +114,7 @@ const misfits: { name: string; caught: string[]; harness: () => Promise<StateHar
 
 const wrong = [
   ...mutants.map(({ name, caught, change }: Mutant) => {
-    return { name, caught, harness: () => lastingHarness((store) => clientOf(store, change)) };
+    return { name, caught, harness: () => lastingHarness((opened) => clientOf(opened, change)) };
   }),
   ...misfits,
 ];

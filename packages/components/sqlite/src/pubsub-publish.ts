@@ -6,8 +6,16 @@ import type { BareEntry, PubSubJobs } from "./pubsub-jobs.js";
 
 type Handlers = JobHandlers<Pick<PubSubJobs, "pubsub.publish" | "pubsub.open" | "pubsub.delete">>;
 
-/** Publishing, which writes an event once for all groups, and the groups themselves. */
-export function createPublishHandlers(db: DatabaseSync): Handlers {
+/** Publishes within the transaction of whoever asks. */
+export interface Publisher {
+  /** The id of a topic, which is made if it is new. */
+  topicOf(keyspace: string, name: string): number;
+  /** Writes an event to its topic, once for all groups; false if (source, id) was seen within the last 10 minutes, so that it was not. */
+  publish(topic: number, entry: BareEntry, payload: Uint8Array | undefined, now: number): boolean;
+}
+
+/** Makes a {@link Publisher} over the writer's connection. */
+export function createPublisher(db: DatabaseSync): Publisher {
   const findTopic = db.prepare("SELECT id FROM pubsub_topic WHERE keyspace = ? AND name = ?");
   const addTopic = db.prepare("INSERT INTO pubsub_topic (keyspace, name) VALUES (?, ?)");
   const see = db.prepare(`
@@ -17,6 +25,32 @@ export function createPublishHandlers(db: DatabaseSync): Handlers {
   const addEvent = db.prepare(`
     INSERT INTO pubsub_event (topic, publish_time, due_time, expire_time, ordering_key, payload) VALUES (?, ?, ?, ?, ?, ?)
   `);
+
+  /** Whether (source, id) was not seen within the last 10 minutes; remembers it. */
+  function isNew(topic: number, { source, id }: BareEntry, now: number): boolean {
+    // Half of a SHA-256: as long as no two are alike it may stand for a name of any length.
+    const digest = hash("sha256", `${source}\n${id}`, "buffer").subarray(0, 16);
+    return see.run(topic, digest, now + pubsubLimits.dedupMs, now).changes === 1;
+  }
+
+  return {
+    topicOf(keyspace, name) {
+      const known = findTopic.get(keyspace, name);
+      return Number(known === undefined ? addTopic.run(keyspace, name).lastInsertRowid : known.id);
+    },
+    publish(topic, entry, payload, now) {
+      if (!isNew(topic, entry, now)) return false;
+      if (payload === undefined) throw new Error("an event came without its payload");
+      const { delayMs, ttlMs, orderingKey } = entry;
+      addEvent.run(topic, now, now + delayMs, ttlMs === null ? null : now + ttlMs, orderingKey, payload);
+      return true;
+    },
+  };
+}
+
+/** Publishing, and the groups of a topic. */
+export function createPublishHandlers(db: DatabaseSync): Handlers {
+  const publisher = createPublisher(db);
   const lastSequence = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'pubsub_event'");
   const nextEvent = db.prepare(
     "SELECT seq, publish_time FROM pubsub_event WHERE topic = ? AND seq >= ? ORDER BY seq LIMIT 1",
@@ -25,24 +59,13 @@ export function createPublishHandlers(db: DatabaseSync): Handlers {
   const addGroup = db.prepare(
     "INSERT INTO pubsub_group (topic, name, settings, ordered, cursor) VALUES (?, ?, ?, ?, ?)",
   );
+  const findTopic = db.prepare("SELECT id FROM pubsub_topic WHERE keyspace = ? AND name = ?");
   const changeGroup = db.prepare("UPDATE pubsub_group SET settings = ? WHERE id = ?");
   // The row stays, without a name and past every event: its id is never given to another group, which consumers that know it would take from.
   const endGroup = db.prepare(
     `UPDATE pubsub_group SET name = ' ' || id, settings = '', cursor = ${Number.MAX_SAFE_INTEGER} WHERE id = ?`,
   );
   const removeDeliveries = db.prepare("DELETE FROM pubsub_delivery WHERE group_id = ?");
-
-  function topicOf(keyspace: string, name: string): number {
-    const known = findTopic.get(keyspace, name);
-    return Number(known === undefined ? addTopic.run(keyspace, name).lastInsertRowid : known.id);
-  }
-
-  /** Whether (source, id) was not seen within the last 10 minutes; remembers it. */
-  function isNew(topic: number, { source, id }: BareEntry, now: number): boolean {
-    // Half of a SHA-256: as long as no two are alike it may stand for a name of any length.
-    const digest = hash("sha256", `${source}\n${id}`, "buffer").subarray(0, 16);
-    return see.run(topic, digest, now + pubsubLimits.dedupMs, now).changes === 1;
-  }
 
   /** After which event a new group begins. */
   function cursorAt(topic: number, start: GroupStart): number {
@@ -70,19 +93,14 @@ export function createPublishHandlers(db: DatabaseSync): Handlers {
     "pubsub.publish"({ keyspace, entries }, blobs, { now }) {
       const topics = new Map<string, number>();
       return entries.map((entry, index) => {
-        const topic = topics.get(entry.topic) ?? topicOf(keyspace, entry.topic);
+        const topic = topics.get(entry.topic) ?? publisher.topicOf(keyspace, entry.topic);
         topics.set(entry.topic, topic);
-        if (!isNew(topic, entry, now)) return true;
-        const payload = blobs[index];
-        if (payload === undefined) throw new Error("an event came without its payload");
-        const { delayMs, ttlMs, orderingKey } = entry;
-        addEvent.run(topic, now, now + delayMs, ttlMs === null ? null : now + ttlMs, orderingKey, payload);
-        return false;
+        return !publisher.publish(topic, entry, blobs[index], now);
       });
     },
 
     "pubsub.open"({ call, settings, replaces }) {
-      const topic = topicOf(call.keyspace, call.topic);
+      const topic = publisher.topicOf(call.keyspace, call.topic);
       const group = findGroup.get(topic, call.group);
       if ((group?.settings ?? null) !== replaces) return false;
       const text = JSON.stringify(settings);

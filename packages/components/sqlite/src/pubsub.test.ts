@@ -1,5 +1,6 @@
 import { createManualClock, type PubSubHarness, pubsubConformance, startComponent } from "@mecha/component/conformance";
-import { describe, test } from "vitest";
+import { afterAll, describe, test } from "vitest";
+import { startRemoteProcess } from "../test/remote-component.ts";
 import { temporaryFolder } from "../test/temporary-folder.ts";
 import { sqlite } from "./index.js";
 
@@ -21,4 +22,12 @@ const dataDir = temporaryFolder();
 conformance("conformance, several components in one process", {
   open: () => startComponent(sqlite, {}, { clock, dataDir }),
   advance: clock.advance,
+});
+
+const sharedDir = temporaryFolder();
+const remote = await startRemoteProcess();
+afterAll(() => remote.stop());
+let opened = 0;
+conformance("conformance, every second component in another process", {
+  open: () => (++opened % 2 === 0 ? remote.open(sharedDir) : startComponent(sqlite, {}, { dataDir: sharedDir })),
 });

@@ -1,12 +1,10 @@
 import {
   type Clock,
-  ComponentError,
   type DeliverySource,
   type GroupCall,
   type GroupSettings,
   type Logger,
   type PubSub,
-  type PubSubEntry,
   pubsubLimits,
   requireSameGroup,
   setFaultyAside,
@@ -14,7 +12,8 @@ import {
 import type { Settings } from "./config.js";
 import type { Connection } from "./connection.js";
 import { createArrivals } from "./pubsub-arrivals.js";
-import { type BareEntry, parseDeadLetterId } from "./pubsub-jobs.js";
+import { parseDeadLetterId } from "./pubsub-jobs.js";
+import { faultOf, toBareEntry } from "./pubsub-publishable.js";
 import { createPubSubReads, type StoredGroup } from "./pubsub-reads.js";
 import { createSource } from "./pubsub-source.js";
 import { startPubSubSweeper } from "./pubsub-sweeper.js";
@@ -147,20 +146,4 @@ const toDeadId = (id: string): number[] => {
 
 function* inParts(ids: readonly number[]): Generator<number[]> {
   for (let at = 0; at < ids.length; at += exhumeLimit) yield ids.slice(at, at + exhumeLimit);
-}
-
-const toBareEntry = ({ topic, source, id, orderingKey, delayMs, ttlMs }: PubSubEntry): BareEntry => ({
-  topic,
-  source,
-  id,
-  orderingKey,
-  delayMs,
-  ttlMs: ttlMs ?? null,
-});
-
-function faultOf({ metadata }: PubSubEntry): ComponentError | undefined {
-  const [key] = Object.keys(metadata);
-  if (key === undefined) return undefined;
-  const message = `the sqlite component knows no metadata; remove "${key}"`;
-  return new ComponentError("BAD_REQUEST", message, { metadata: { key } });
 }

@@ -1,17 +1,25 @@
 import type { StateOperation, StateRequestId, StateResult } from "@mecha/component";
+import type { BareEntry } from "./pubsub-jobs.js";
 
 /** An operation whose value stands elsewhere. */
 export type BareOperation =
   | Exclude<StateOperation, { type: "set" }>
   | Omit<Extract<StateOperation, { type: "set" }>, "value">;
 
+/** An event to publish whose payload stands elsewhere. */
+export interface BarePublish {
+  readonly keyspace: string;
+  readonly entry: BareEntry;
+}
+
 /** What the state block asks of the writer. */
 export interface StateJobs {
-  /** Does all operations or none. The blobs are the values of the sets, in their order. */
+  /** Does all operations or none, and publishes. The blobs are the values of the sets, in their order, then the payloads. */
   "state.write": {
     body: {
       readonly keyspace: string;
       readonly operations: readonly BareOperation[];
+      readonly publishes: readonly BarePublish[];
       readonly requestId: StateRequestId | undefined;
     };
     answer: StateResult[];

@@ -14,7 +14,7 @@ function open() {
   const at = (now: number): Transaction => ({ now, nextRevision: () => ++revision });
   const write = (now: number, operations: Parameters<(typeof handlers)["state.write"]>[0]["operations"]) =>
     handlers["state.write"](
-      { keyspace: "app", operations, requestId: undefined },
+      { keyspace: "app", operations, publishes: [], requestId: undefined },
       operations.map(() => new Uint8Array(1)),
       at(now),
     );

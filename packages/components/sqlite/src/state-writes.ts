@@ -1,6 +1,7 @@
 import type { StatePrecondition, StateResult } from "@mecha/component";
 import { Refusal } from "./failure.js";
 import type { CreateJobHandlers, Transaction } from "./jobs.js";
+import { createPublisher } from "./pubsub-publish.js";
 import { createRequests } from "./requests.js";
 import { type BareOperation, deletionLimits, etagOf, type StateJobs } from "./state-jobs.js";
 
@@ -10,6 +11,7 @@ const sweepLimit = 256;
 /** The state block's jobs, on the writer's thread. */
 export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
   const requests = createRequests(db);
+  const publisher = createPublisher(db);
   const current = db.prepare(`
     SELECT revision, update_time FROM state_item
     WHERE keyspace = ? AND key = ? AND (expire_time IS NULL OR expire_time > ?)
@@ -110,7 +112,7 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
   }
 
   return {
-    "state.write"({ keyspace, operations, requestId }, blobs, transaction) {
+    "state.write"({ keyspace, operations, publishes, requestId }, blobs, transaction) {
       const { now } = transaction;
       const scope = `state/${keyspace}`;
       if (requestId !== undefined) {
@@ -123,6 +125,9 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
       });
       const values = blobs.values();
       const results = operations.map((operation) => apply(keyspace, operation, values, transaction));
+      for (const { keyspace, entry } of publishes) {
+        publisher.publish(publisher.topicOf(keyspace, entry.topic), entry, values.next().value, now);
+      }
       if (requestId !== undefined) requests.remember(scope, requestId, results, now);
       return results;
     },

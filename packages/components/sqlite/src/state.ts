@@ -1,6 +1,14 @@
-import { type Clock, ComponentError, type Logger, type StateItem, type StateStore } from "@mecha/component";
+import {
+  type Clock,
+  ComponentError,
+  type Logger,
+  requirePublishable,
+  type StateItem,
+  type StateStore,
+} from "@mecha/component";
 import type { Settings } from "./config.js";
 import type { Connection } from "./connection.js";
+import { faultOf, toBareEntry } from "./pubsub-publishable.js";
 import { rangeAfter, rangeOfPrefix } from "./ranges.js";
 import type { BareOperation } from "./state-jobs.js";
 import { createStateReads } from "./state-reads.js";
@@ -42,7 +50,8 @@ export function createStateStore(
       }, call);
     },
 
-    write({ keyspace, operations, requestId, signal }) {
+    write({ keyspace, operations, publishes = [], requestId, signal }) {
+      requirePublishable(publishes, faultOf);
       const blobs: Uint8Array[] = [];
       const bare = operations.map((operation): BareOperation => {
         if (operation.type !== "set") return operation;
@@ -50,7 +59,13 @@ export function createStateStore(
         blobs.push(value);
         return rest;
       });
-      return writer.submit("state.write", { keyspace, operations: bare, requestId }, { blobs, signal });
+      blobs.push(...publishes.map(({ entry }) => entry.payload));
+      const events = publishes.map(({ keyspace, entry }) => ({ keyspace, entry: toBareEntry(entry) }));
+      return writer.submit(
+        "state.write",
+        { keyspace, operations: bare, publishes: events, requestId },
+        { blobs, signal },
+      );
     },
 
     list(call) {
@@ -64,7 +79,7 @@ export function createStateStore(
 }
 
 /** All of them, natively. */
-export const stateFeatures = ["TRANSACT", "WATCH", "TTL"] as const;
+export const stateFeatures = ["TRANSACT", "WATCH", "TTL", "OUTBOX"] as const;
 
 function tooLarge(maxBytes: number): ComponentError {
   return new ComponentError("TOO_LARGE", `the values are more than ${maxBytes} bytes together; ask for fewer keys`, {

@@ -1,8 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { type Component, ComponentError, type Reason, type StateStore } from "@mecha/component";
-import type { Abort, Answer, Question } from "./remote-protocol.ts";
+import {
+  type Component,
+  ComponentError,
+  type DeliverySource,
+  type PublishOutcome,
+  type PubSub,
+  pubsubLimits,
+  type Reason,
+  type StateStore,
+} from "@mecha/component";
+import type { Abort, Answer, Calls, Question } from "./remote-protocol.ts";
 
 type WithoutId<T> = T extends { id: number } ? Omit<T, "id"> : never;
 
@@ -40,7 +49,7 @@ export async function startRemoteProcess({ within = [], user }: RemoteOptions = 
       const component = Number(await conversation.ask({ type: "open", dataDir, config }));
       const state = remoteStore(conversation, component);
       return {
-        blocks: { state },
+        blocks: { state, pubsub: remotePubSub(conversation, component) },
         state,
         health: () => conversation.ask({ type: "health", component }).then(() => {}),
         close: () => conversation.ask({ type: "close", component }).then(() => {}),
@@ -84,13 +93,19 @@ class Conversation {
   }
 
   async ask(question: WithoutId<Question>, signal?: AbortSignal): Promise<unknown> {
-    if (this.#isOver) throw new ComponentError("OUTCOME_UNKNOWN", ended.message);
     signal?.throwIfAborted();
+    return this.tryAsk(question, signal);
+  }
+
+  /** The same for what may be asked with a signal that has aborted. */
+  async tryAsk(question: WithoutId<Question>, signal?: AbortSignal): Promise<unknown> {
+    if (this.#isOver) throw new ComponentError("OUTCOME_UNKNOWN", ended.message);
     const id = this.nextId();
     const abort = () => this.tell({ type: "abort", call: id });
     signal?.addEventListener("abort", abort);
     const answered = this.#answerTo(id);
     this.child.send({ ...question, id });
+    if (signal?.aborted) abort();
     const answer = await answered;
     signal?.removeEventListener("abort", abort);
     return unwrap(answer, signal);
@@ -108,11 +123,9 @@ class Conversation {
 }
 
 function remoteStore(conversation: Conversation, component: number): StateStore {
-  const call = (method: "get" | "getMany" | "write" | "list") =>
-    (({ signal, ...call }: { signal?: AbortSignal }) =>
-      conversation.ask({ type: "call", component, method, call }, signal)) as never;
+  const call = (method: Calls["state"]) => callOf(conversation, component, "state", method) as never;
   return {
-    features: ["TRANSACT", "WATCH", "TTL"],
+    features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
     durability: "HOST",
     get: call("get"),
     getMany: call("getMany"),
@@ -136,6 +149,49 @@ function remoteStore(conversation: Conversation, component: number): StateStore 
       }
     },
   };
+}
+
+function callOf(conversation: Conversation, component: number, block: keyof Calls, method: Calls[keyof Calls]) {
+  return ({ signal, ...call }: { signal?: AbortSignal }) =>
+    conversation.ask({ type: "call", component, block, method, call }, signal);
+}
+
+function remotePubSub(conversation: Conversation, component: number): PubSub {
+  const call = (method: Calls["pubsub"]) => callOf(conversation, component, "pubsub", method) as never;
+  const publish = callOf(conversation, component, "pubsub", "publish");
+  return {
+    features: ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"],
+    durability: "HOST",
+    maxEventBytes: pubsubLimits.maxEventBytes,
+    async publish(call) {
+      const outcomes = (await publish(call)) as PublishOutcome[];
+      return outcomes.map((outcome) =>
+        outcome.type === "failed" ? { ...outcome, error: toComponentError(outcome.error) } : outcome,
+      );
+    },
+    openGroup: call("openGroup"),
+    settingsOf: call("settingsOf"),
+    backlog: call("backlog"),
+    deleteGroup: call("deleteGroup"),
+    listDeadLetters: call("listDeadLetters"),
+    requeueDeadLetters: call("requeueDeadLetters"),
+    dropDeadLetters: call("dropDeadLetters"),
+    consume(group): DeliverySource {
+      const source = conversation.nextId();
+      const ask = (method: keyof DeliverySource, given: readonly unknown[], signal?: AbortSignal) =>
+        conversation.tryAsk({ type: "source", component, source, group, method, given }, signal) as never;
+      return {
+        receive: ({ signal, ...call }) => ask("receive", [call], signal),
+        settle: (settlements) => ask("settle", [settlements]),
+        extend: (handles, leaseMs) => ask("extend", [handles, leaseMs]),
+        close: () => ask("close", []),
+      };
+    },
+  };
+}
+
+function toComponentError({ reason, message, metadata }: ComponentError): ComponentError {
+  return new ComponentError(reason, message, { metadata: { ...metadata } });
 }
 
 function unwrap(answer: Answer, signal?: AbortSignal): unknown {

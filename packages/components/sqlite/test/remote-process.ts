@@ -1,6 +1,6 @@
 // A process that opens components and does with them what `remote-component.ts` asks. Argument: the user id to take on once everything is
 // loaded, if any.
-import { type Component, ComponentError, type StateStore } from "@mecha/component";
+import { type Component, ComponentError, type DeliverySource, type PubSub, type StateStore } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { sqlite } from "@mecha/component-sqlite";
 import type { Abort, Answer, Question } from "./remote-protocol.ts";
@@ -11,6 +11,7 @@ if (user !== "") process.setuid?.(Number(user));
 const components = new Map<number, Component>();
 const callers = new Map<number, AbortController>();
 const watches = new Map<number, AsyncIterator<unknown>>();
+const sources = new Map<number, DeliverySource>();
 
 function componentOf(id: number): Component {
   const component = components.get(id);
@@ -39,9 +40,24 @@ async function answer(question: Question): Promise<unknown> {
       return componentOf(question.component).close();
     case "call": {
       const { signal } = callerOf(question.id);
-      const store = storeOf(question.component);
+      const block = componentOf(question.component).blocks[question.block] as unknown as Record<
+        string,
+        (call: object) => unknown
+      >;
       try {
-        return await store[question.method]({ ...question.call, signal } as never);
+        return plain(await block[question.method]?.({ ...question.call, signal }));
+      } finally {
+        callers.delete(question.id);
+      }
+    }
+    case "source": {
+      const { source: name, group, method, given } = question;
+      const source = sources.get(name) ?? (componentOf(question.component).blocks.pubsub as PubSub).consume(group);
+      sources.set(name, source);
+      if (method !== "receive") return (source[method] as (...given: unknown[]) => unknown)(...given);
+      const { signal } = callerOf(question.id);
+      try {
+        return await source.receive({ ...(given[0] as Parameters<DeliverySource["receive"]>[0]), signal });
       } finally {
         callers.delete(question.id);
       }
@@ -61,6 +77,16 @@ async function answer(question: Question): Promise<unknown> {
       return watch?.return?.();
     }
   }
+}
+
+/** An answer whose errors (those of single events) keep their fields on the way. */
+function plain(found: unknown): unknown {
+  if (!Array.isArray(found)) return found;
+  return found.map((one: unknown) => {
+    if (typeof one !== "object" || one === null || !("error" in one)) return one;
+    const { reason, message, metadata } = one.error as ComponentError;
+    return { ...one, error: { reason, message, metadata } };
+  });
 }
 
 function answerFrom(id: number, error: unknown): Answer {

@@ -1,3 +1,11 @@
+import type { GroupCall, PubSub, StateStore } from "@mecha/component";
+
+/** The calls that take one object and give one answer. */
+export type Calls = {
+  state: Exclude<keyof StateStore, "features" | "durability" | "watch">;
+  pubsub: Exclude<keyof PubSub, "features" | "durability" | "maxEventBytes" | "consume">;
+};
+
 /** What a test asks of another process. Every question has one answer. */
 export type Question = { readonly id: number } & (
   | { readonly type: "open"; readonly dataDir: string; readonly config: object }
@@ -5,8 +13,18 @@ export type Question = { readonly id: number } & (
   | {
       readonly type: "call";
       readonly component: number;
-      readonly method: "get" | "getMany" | "write" | "list";
+      readonly block: keyof Calls;
+      readonly method: Calls[keyof Calls];
       readonly call: object;
+    }
+  | {
+      /** Something of a consumer, which is there from the first question about it. */
+      readonly type: "source";
+      readonly component: number;
+      readonly source: number;
+      readonly group: GroupCall;
+      readonly method: "receive" | "settle" | "extend" | "close";
+      readonly given: readonly unknown[];
     }
   | { readonly type: "next"; readonly component: number; readonly watch: number; readonly call: object }
   | { readonly type: "return"; readonly watch: number }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Component } from "../../component.js";
+import { PubSubKit, type Session } from "../../pubsub/conformance/kit.js";
 import type { CaseOf } from "../../suite/cases.js";
 import type { StateFeature } from "../features.js";
 import { eventually } from "./expect.js";
@@ -24,8 +25,11 @@ export class StateKit implements AsyncDisposable {
   readonly keyspace = `conformance/${run}.${++keyspaces}`;
   readonly #components = new Set<Component>();
   readonly #sessions: StateSession[] = [];
+  readonly #pubsub: PubSubKit;
 
-  constructor(readonly harness: StateHarness) {}
+  constructor(readonly harness: StateHarness) {
+    this.#pubsub = new PubSubKit({ ...harness, features: [], holdsBack: "key" });
+  }
 
   /** A time to live that is worth waiting for. */
   get ttlMs(): number {
@@ -53,6 +57,11 @@ export class StateKit implements AsyncDisposable {
     return session;
   }
 
+  /** The case's part, or another, of the pubsub of a component that serves both. */
+  events(component: Component, keyspace: string = this.#pubsub.keyspace): Session {
+    return this.#pubsub.session(component, keyspace);
+  }
+
   /** Two stores over the same storage, as in two processes; the same one twice where components share nothing. */
   async pair(): Promise<[StateSession, StateSession]> {
     const first = await this.open();
@@ -76,7 +85,13 @@ export class StateKit implements AsyncDisposable {
     });
   }
 
+  /** Lets `ms` pass. */
+  elapse(ms: number): Promise<void> {
+    return this.#pubsub.elapse(ms);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pubsub[Symbol.asyncDispose]();
     for (const session of this.#sessions) await session.stopWatching();
     await Promise.all([...this.#components].map((component) => component.close()));
   }

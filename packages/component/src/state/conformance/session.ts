@@ -4,6 +4,7 @@ import type {
   StateItem,
   StateOperation,
   StatePrecondition,
+  StatePublish,
   StateRequestId,
   StateResult,
   StateStore,
@@ -95,8 +96,15 @@ export class StateSession {
     operations: readonly StateOperation[],
     requestId?: StateRequestId,
     signal?: AbortSignal,
+    publishes?: readonly StatePublish[],
   ): Promise<StateResult[]> {
-    const call = { keyspace: this.keyspace, operations, requestId, ...(signal !== undefined && { signal }) };
+    const call = {
+      keyspace: this.keyspace,
+      operations,
+      requestId,
+      ...(signal !== undefined && { signal }),
+      ...(publishes !== undefined && { publishes }),
+    };
     const results = await this.store.write(call);
     assert.deepEqual(
       results.map(({ type }) => type),

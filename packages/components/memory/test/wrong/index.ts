@@ -1,6 +1,7 @@
 import { expiryMutants } from "./expiry.js";
 import { itemMutants } from "./items.js";
 import { listMutants } from "./list.js";
+import { outboxMutants } from "./outbox.js";
 import { requestIdMutants } from "./request-ids.js";
 import { watchMutants } from "./watch.js";
 import { writeMutants } from "./writes.js";
@@ -14,4 +15,5 @@ export const mutants = [
   ...expiryMutants,
   ...requestIdMutants,
   ...watchMutants,
+  ...outboxMutants,
 ];

@@ -1,4 +1,5 @@
 import type { StateChange, StateOperation, StateStore } from "@mecha/component";
+import type { Change } from "../stores.js";
 
 /** A way in which a store may be wrong, and the cases that must notice. */
 export interface Mutant {
@@ -6,7 +7,7 @@ export interface Mutant {
   readonly name: string;
   readonly caught: readonly string[];
   /** What it does instead; made anew for each component that is opened. */
-  readonly change: (store: StateStore) => Partial<StateStore>;
+  readonly change: Change;
 }
 
 export type WriteCall = Parameters<StateStore["write"]>[0];
