@@ -19,6 +19,7 @@ import { createHealthDoors } from "./health/doors.js";
 import { createLifecycle } from "./health/lifecycle.js";
 import { createHealthService } from "./health/service.js";
 import { type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
+import { createOutbox } from "./outbox/outbox.js";
 import { listen } from "./server/listen.js";
 import { createCallRecorder } from "./telemetry/metrics.js";
 import { createObserver } from "./telemetry/observe.js";
@@ -35,7 +36,7 @@ export interface Runtime {
   readonly ready: boolean;
   /** Settles when it has stopped, whoever stopped it. */
   readonly closed: Promise<void>;
-  /** What it is and serves, as `RuntimeService.GetInfo` tells. */
+  /** What it is and serves, as `RuntimeService.GetInfo` tells, but for the outboxes: for those it asks the components. */
   info(): GetInfoResponse;
   /**
    * Drains and stops: not ready, no new work, what is in flight finishes, components close.
@@ -72,10 +73,11 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   if (plan.problems.length > 0) throw new ConfigurationError(plan.problems);
 
   const appPort = settings.appPort === undefined ? undefined : watchAppPort(settings.appPort, settings.clock);
+  const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
   const running = appBlocks.map((block) =>
-    block.start({ registry, observer, identity, clock: settings.clock, logger }),
+    block.start({ registry, observer, identity, clock: settings.clock, logger, outbox }),
   );
-  const runtimeService = createRuntimeService(identity, registry, () => resourceStatuses(plan, refused));
+  const runtimeService = createRuntimeService(identity, registry, outbox, () => resourceStatuses(plan, refused));
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);
     router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));
@@ -124,9 +126,19 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     }
   };
 
+  /** Makes `next` what runs, unless something stands against it. */
+  const change = async (next: Plan): Promise<readonly Problem[]> => {
+    const outboxes = await outbox.prepare(next);
+    try {
+      return outboxes.problems.length > 0 ? outboxes.problems : await registry.apply(next);
+    } finally {
+      outboxes.release();
+    }
+  };
+
   const reload = async (): Promise<void> => {
     const next = await planResources(planOptions);
-    const problems = next.problems.length > 0 ? next.problems : await registry.apply(next);
+    const problems = next.problems.length > 0 ? next.problems : await change(next);
     refused = problems;
     if (problems.length === 0) plan = next;
     for (const problem of problems)
@@ -149,6 +161,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     const timeout = setTimeout(timer.resolve, deadlineMs);
     try {
       await Promise.all(servers.map((server) => server.close({ deadlineMs })));
+      await Promise.race([outbox.close(), timer.promise]);
       await registry.close(timer.promise);
     } finally {
       clearTimeout(timeout);

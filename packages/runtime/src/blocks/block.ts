@@ -2,6 +2,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Clock } from "@mecha/component";
 import type { ComponentRegistry } from "../components/registry.js";
+import type { Outbox } from "../outbox/outbox.js";
 import type { HttpRequest, HttpResponse } from "../server/http.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Observer } from "../telemetry/observe.js";
@@ -14,6 +15,7 @@ export interface BlockContext {
   readonly identity: Identity;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
+  readonly outbox: Outbox;
 }
 
 /** A running block: its service, and its plain-HTTP doors if it has any. */

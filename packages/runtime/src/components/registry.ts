@@ -27,6 +27,8 @@ export interface ComponentRegistry {
   apply(plan: Plan): Promise<readonly Problem[]>;
   /** The component that a call gets: by name, or the default one for "". Throws the error for the caller. */
   use<Name extends BlockName>(block: Name, name: string): Binding<Name>;
+  /** Every component that the app can call for a block. */
+  bindings<Name extends BlockName>(block: Name): readonly Binding<Name>[];
   /** The component that a call without a name gets, if there is one. */
   defaultOf(block: BlockName): LiveComponent | undefined;
   /** What runs, by name. */
@@ -238,6 +240,7 @@ export function createComponentRegistry(options: ComponentRegistryOptions): Comp
       if (binding !== undefined) return binding;
       throw whyNot(block, name);
     },
+    bindings: (block) => [...bindings[block]].flatMap(([name, binding]) => (name === "" ? [] : [binding])),
     defaultOf,
     list: () => [...running.values()],
     onChange(listener) {

@@ -1,4 +1,5 @@
 import type { Clock, DeliverySource, Lease, Settlement } from "@mecha/component";
+import { pause } from "./pause.js";
 import {
   backoffMs,
   type DeliveryPolicy,
@@ -225,17 +226,4 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
 
     close: () => (closing ??= close()),
   };
-}
-
-/** Waits, unless `signal` aborts first. */
-function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      cancel();
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const cancel = clock.after(delayMs, done);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }

@@ -1,17 +1,16 @@
 import { hash } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   type DeadLetterSelection,
   DeadLetterSelectionSchema,
-  EventSchema,
   type Open,
   type PublishEntry,
   type PublishResult,
   PublishResultSchema,
   type PubSubService,
 } from "@mecha/api/pubsub";
-import { ComponentError, type PublishOutcome, type PubSubEntry, pubsubLimits, setFaultyAside } from "@mecha/component";
+import { type PublishOutcome, type PubSubEntry, pubsubLimits, setFaultyAside } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
 import { createPuller } from "../../delivery/puller.js";
 import { readProlong, readSettle, toResults } from "../../delivery/settlements.js";
@@ -20,11 +19,11 @@ import type { BlockContext } from "../block.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkBytes, checkPageSize, requireFeature, Violations } from "../validation.js";
 import { toDeadLetter, toSettingsMessage } from "./convert.js";
-import { toEvent } from "./event.js";
+import { readEntry, sizeFault, tooLargeError } from "./entry.js";
 import { createGroups } from "./group.js";
 import { deliveriesOf, pull } from "./pull.js";
 import { openSubscription } from "./subscription.js";
-import { checkEntry, toDeadLetterIds } from "./validate.js";
+import { toDeadLetterIds } from "./validate.js";
 
 type CallContext = Pick<HandlerContext, "signal">;
 
@@ -40,28 +39,16 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
   const puller = createPuller(clock, onSourceError);
   const subscription = { groups, clock, onSourceError };
 
-  /** An entry as components take it. Throws TOO_LARGE for what this component cannot hold. */
+  /** An entry as components take it. */
   const toEntry = (
     binding: Binding<"pubsub">,
     entry: PublishEntry,
     path: string,
     requestId: string,
     violations: Violations,
-  ): PubSubEntry | undefined => {
-    const options = checkEntry(entry, path, violations);
-    const defaults = {
-      source: `/ns/${namespace}/app/${appId}`,
-      now: clock.now(),
-      id: requestId === "" ? undefined : hash("sha256", `${appId} ${requestId}`, "hex").slice(0, 32),
-    };
-    const event = toEvent(entry, path, defaults, violations);
-    const { features } = binding.serve;
-    const { name } = binding.live.plan;
-    if (options.delayMs > 0) requireFeature(features, "DELAY", "pubsub", name);
-    if (options.ttlMs !== undefined) requireFeature(features, "TTL", "pubsub", name);
-    const { topic, orderingKey, metadata } = entry;
-    const payload = toBinary(EventSchema, event);
-    return { topic, source: event.source, id: event.id, payload, orderingKey, metadata, ...options };
+  ): PubSubEntry => {
+    const id = requestId === "" ? undefined : hash("sha256", `${appId} ${requestId}`, "hex").slice(0, 32);
+    return readEntry(entry, path, { binding, identity, now: clock.now(), id }, violations).entry;
   };
 
   const publish = async (binding: Binding<"pubsub">, entries: readonly PubSubEntry[], { signal }: CallContext) => {
@@ -105,8 +92,8 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
         violations.add("entries", `has ${request.entries.length} entries; 1 to ${maxEntries} are allowed`);
       }
       violations.throwIfAny();
-      const entries = request.entries.flatMap(
-        (entry, index) => toEntry(binding, entry, `entries[${index}].`, "", violations) ?? [],
+      const entries = request.entries.map((entry, index) =>
+        toEntry(binding, entry, `entries[${index}].`, "", violations),
       );
       violations.throwIfAny();
       const total = entries.reduce((sum, { payload }) => sum + payload.byteLength, 0);
@@ -168,16 +155,6 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
       return { count: BigInt(await binding.serve.dropDeadLetters(call)) };
     },
   } satisfies ServiceImpl<typeof PubSubService>;
-}
-
-function tooLargeError(what: string, limit: number, actual: number): ComponentError {
-  const metadata = { limit_bytes: String(limit), actual_bytes: String(actual) };
-  return new ComponentError("TOO_LARGE", `${what} ${actual} bytes; the limit is ${limit}`, { metadata });
-}
-
-function sizeFault({ id, payload }: PubSubEntry, { serve }: Binding<"pubsub">): ComponentError | undefined {
-  if (payload.byteLength <= serve.maxEventBytes) return undefined;
-  return tooLargeError(`event "${id}" is`, serve.maxEventBytes, payload.byteLength);
 }
 
 function toPublishResult(outcome: PublishOutcome, eventId: string): PublishResult {

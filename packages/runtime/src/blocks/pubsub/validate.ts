@@ -69,7 +69,10 @@ function toStart({ start }: GroupSettingsMessage, path: string, violations: Viol
 }
 
 /** Which dead letters: their ids, or undefined for all. */
-export function toDeadLetterIds(selection: DeadLetterSelection, violations: Violations): readonly string[] | undefined {
+export function toDeadLetterIds(
+  selection: Pick<DeadLetterSelection, "all" | "deadLetterIds">,
+  violations: Violations,
+): readonly string[] | undefined {
   const { all, deadLetterIds } = selection;
   if (all && deadLetterIds.length === 0) return undefined;
   if (all) violations.add("selection.dead_letter_ids", "is given together with all; leave one of them out");

@@ -13,6 +13,7 @@ import packageJson from "../../../package.json" with { type: "json" };
 import type { LiveComponent } from "../../components/live.js";
 import type { ComponentRegistry } from "../../components/registry.js";
 import { durabilityOf, featuresOf } from "../../components/start.js";
+import type { Backlog } from "../../outbox/outbox.js";
 
 /** What of a runtime does not change while it runs. */
 export interface Identity {
@@ -25,10 +26,11 @@ export interface Identity {
 /** The version of this package. */
 export const version: string = packageJson.version;
 
-/** Describes the runtime. */
+/** Describes the runtime; `backlogs` is what its components keep for others. */
 export function describeRuntime(
   { namespace, appId, startTime }: Identity,
   registry: ComponentRegistry,
+  backlogs: readonly Backlog[] = [],
 ): GetInfoResponse {
   return create(GetInfoResponseSchema, {
     version,
@@ -36,17 +38,23 @@ export function describeRuntime(
     appId,
     startTime: timestampFromMs(startTime),
     processId: BigInt(process.pid),
-    components: [...registry.list()].sort(byName).map(describeComponent),
+    components: [...registry.list()].sort(byName).map((live) => describeComponent(live, backlogs)),
   });
 }
 
-function describeComponent({ plan, component, health }: LiveComponent): MessageInitShape<typeof ComponentSchema> {
+function describeComponent(
+  { plan, component, health }: LiveComponent,
+  backlogs: readonly Backlog[],
+): MessageInitShape<typeof ComponentSchema> {
   return {
     name: plan.name,
     type: plan.definition.type,
     implicit: plan.implicit,
     health: health.healthy ? Health.HEALTHY : Health.UNHEALTHY,
     lastError: health.healthy ? "" : health.lastError,
+    outboxes: backlogs
+      .filter(({ store }) => store === plan.name)
+      .map(({ pubsub, backlog }) => ({ pubsub, backlog: BigInt(backlog) })),
     blocks: plan.blocks.map((name) => ({
       name,
       features: [...featuresOf(component, name)],

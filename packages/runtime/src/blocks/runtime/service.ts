@@ -2,6 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { RuntimeService } from "@mecha/api/runtime";
 import type { ComponentRegistry } from "../../components/registry.js";
 import type { ResourceStatus } from "../../config/status.js";
+import type { Outbox } from "../../outbox/outbox.js";
 import { badRequest, checkPageSize } from "../validation.js";
 import { describeRuntime, type Identity } from "./info.js";
 
@@ -9,10 +10,11 @@ import { describeRuntime, type Identity } from "./info.js";
 export function createRuntimeService(
   identity: Identity,
   registry: ComponentRegistry,
+  outbox: Outbox,
   listResources: () => readonly ResourceStatus[],
 ) {
   return {
-    getInfo: () => describeRuntime(identity, registry),
+    getInfo: async () => describeRuntime(identity, registry, await outbox.backlogs()),
     listResources({ pageSize, pageToken }) {
       const limit = checkPageSize("page_size", pageSize);
       const all = [...listResources()].sort((a, b) => (positionOf(a) < positionOf(b) ? -1 : 1));

@@ -6,8 +6,8 @@ import { createStateService } from "./service.js";
 /** `mecha.state.v1`: the service, and `/state/<key>` beside it. */
 export const stateBlock: Block = {
   service: StateService,
-  start({ registry, observer }) {
-    const service = observer.watch(StateService, createStateService(registry));
+  start(context) {
+    const service = context.observer.watch(StateService, createStateService(context));
     return { routes: (router) => router.service(StateService, service), door: createStateDoor(service) };
   },
 };

@@ -32,9 +32,18 @@ export function toDeleteResponse(existed: boolean): DeleteResponse {
   return { $typeName: "mecha.state.v1.DeleteResponse", existed };
 }
 
-/** What one operation of a transaction did. */
-export function toOperationResult(result: StateResult): OperationResult {
-  return { $typeName: "mecha.state.v1.OperationResult", result: toResult(result) };
+/** What the operations of a transaction did, in the request's order: those on keys are at `indexes`, the events where each says. */
+export function toOperationResults(
+  results: readonly StateResult[],
+  indexes: readonly number[],
+  published: readonly { readonly index: number; readonly entry: { readonly id: string } }[],
+): OperationResult[] {
+  const all: OperationResult["result"][] = [];
+  for (const [position, result] of results.entries()) all[indexes[position] ?? position] = toResult(result);
+  for (const { index, entry } of published) {
+    all[index] = { case: "publish", value: { $typeName: "mecha.state.v1.PublishResult", eventId: entry.id } };
+  }
+  return all.map((result) => ({ $typeName: "mecha.state.v1.OperationResult", result }));
 }
 
 function toResult(result: StateResult): OperationResult["result"] {

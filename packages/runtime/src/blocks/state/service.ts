@@ -10,20 +10,23 @@ import {
   TransactResponseSchema,
   type WatchRequest,
 } from "@mecha/api/state";
-import type { Awaitable, StateOperation, StateRequestId, StateResult } from "@mecha/component";
+import type { Awaitable, StateOperation, StatePublish, StateRequestId, StateResult } from "@mecha/component";
 import { stateLimits } from "@mecha/component";
-import type { Binding, ComponentRegistry } from "../../components/registry.js";
+import type { Binding } from "../../components/registry.js";
+import type { BlockContext } from "../block.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkPageSize, requireFeature, Violations } from "../validation.js";
 import {
   toDeleteResponse,
   toGetResponse,
   toItem,
-  toOperationResult,
+  toOperationResults,
   toSetResponse,
   toWatchResponse,
 } from "./convert.js";
 import { toRequestId } from "./fingerprint.js";
+import { createOutboxMethods } from "./outbox.js";
+import { bytesOf, checkPublishes, renumber, requireOutbox, routePublishes } from "./publishes.js";
 import { GetCall, WriteCall } from "./store-call.js";
 import {
   checkKey,
@@ -31,8 +34,8 @@ import {
   checkPrefix,
   checkRequestId,
   checkSizes,
+  readTransaction,
   toDelete,
-  toOperations,
   toSet,
 } from "./validate.js";
 
@@ -43,7 +46,8 @@ export type CallContext = Pick<HandlerContext, "signal">;
  * The state block: checks a request, finds its component, applies the app's keyspace. What a store answers at once is answered at once:
  * nothing here makes a call wait for a turn of the event loop that its store does not.
  */
-export function createStateService(registry: ComponentRegistry) {
+export function createStateService(blockContext: BlockContext) {
+  const { registry } = blockContext;
   const use = (store: string) => registry.use("state", store);
   return {
     get(request, context: CallContext): Awaitable<GetResponse> {
@@ -67,8 +71,9 @@ export function createStateService(registry: ComponentRegistry) {
       const operations = [toSet(request, "", violations)];
       checkRequestId(request.requestId, violations);
       violations.throwIfAny();
+      checkSizes(operations);
       const requestId = toRequestId(request.requestId, "Set", operations);
-      const results = write(use(request.store), operations, requestId, context);
+      const results = write(use(request.store), { operations, publishes: [], requestId }, context);
       return results instanceof Promise ? results.then(firstSet) : firstSet(results);
     },
 
@@ -77,21 +82,32 @@ export function createStateService(registry: ComponentRegistry) {
       const operations = [toDelete(request, "", violations)];
       checkRequestId(request.requestId, violations);
       violations.throwIfAny();
+      checkSizes(operations);
       const requestId = toRequestId(request.requestId, "Delete", operations);
-      const results = write(use(request.store), operations, requestId, context);
+      const results = write(use(request.store), { operations, publishes: [], requestId }, context);
       return results instanceof Promise ? results.then(firstDelete) : firstDelete(results);
     },
 
     async transact(request, context: CallContext) {
       const violations = new Violations();
-      const operations = toOperations(request.operations, violations);
+      const asked = readTransaction(request.operations, violations);
       checkRequestId(request.requestId, violations);
+      const checked = checkPublishes(asked.publishes, request.requestId, blockContext, violations);
       violations.throwIfAny();
-      const binding = use(request.store);
-      requireFeature(binding.serve.features, "TRANSACT", "state", binding.live.plan.name);
-      const requestId = toRequestId(request.requestId, "Transact", operations);
-      const results = await write(binding, operations, requestId, context);
-      return create(TransactResponseSchema, { results: results.map(toOperationResult) });
+      const store = use(request.store);
+      requireFeature(store.serve.features, "TRANSACT", "state", store.live.plan.name);
+      if (checked.length > 0) requireOutbox(store, registry);
+      checkSizes(asked.operations, bytesOf(checked));
+      const requestId = toRequestId(request.requestId, "Transact", asked.operations, asked.publishes);
+      const routed = await routePublishes(store, checked, blockContext);
+      try {
+        const results = await write(store, { ...asked, publishes: routed.publishes, requestId }, context);
+        return create(TransactResponseSchema, { results: toOperationResults(results, asked.indexes, checked) });
+      } catch (error) {
+        throw checked.length > 0 ? renumber(error, asked.indexes, checked) : error;
+      } finally {
+        routed.leave();
+      }
     },
 
     async list(request, context: CallContext) {
@@ -139,23 +155,30 @@ export function createStateService(registry: ComponentRegistry) {
       signal.throwIfAborted();
       throw new Error(`the watch of component "${name}" ended by itself`);
     },
+
+    ...createOutboxMethods(registry),
   } satisfies ServiceImpl<typeof StateService>;
 }
 
 /** The state service, as the plain-HTTP doors call it. */
 export type StateServiceImpl = ReturnType<typeof createStateService>;
 
+/** What a call writes. */
+interface Write {
+  readonly operations: readonly StateOperation[];
+  readonly publishes: readonly StatePublish[];
+  readonly requestId: StateRequestId | undefined;
+}
+
 function write(
   { live, serve, keyspace }: Binding<"state">,
-  operations: readonly StateOperation[],
-  requestId: StateRequestId | undefined,
+  { operations, publishes, requestId }: Write,
   context: CallContext,
 ): Awaitable<StateResult[]> {
-  checkSizes(operations);
   if (operations.some((operation) => operation.type === "set" && operation.ttlMs !== undefined)) {
     requireFeature(serve.features, "TTL", "state", live.plan.name);
   }
-  const results = serve.write(new WriteCall(keyspace, context, operations, requestId));
+  const results = serve.write(new WriteCall(keyspace, context, operations, publishes, requestId));
   return results instanceof Promise ? live.track(results) : results;
 }
 

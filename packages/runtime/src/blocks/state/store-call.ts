@@ -1,4 +1,4 @@
-import type { StateOperation, StateRequestId } from "@mecha/component";
+import type { StateOperation, StatePublish, StateRequestId } from "@mecha/component";
 import type { CallContext } from "./service.js";
 
 /**
@@ -32,16 +32,19 @@ export class GetCall extends StoreCall {
 /** `StateStore.write` */
 export class WriteCall extends StoreCall {
   readonly operations: readonly StateOperation[];
+  readonly publishes: readonly StatePublish[];
   readonly requestId: StateRequestId | undefined;
 
   constructor(
     keyspace: string,
     context: CallContext,
     operations: readonly StateOperation[],
+    publishes: readonly StatePublish[],
     requestId: StateRequestId | undefined,
   ) {
     super(keyspace, context);
     this.operations = operations;
+    this.publishes = publishes;
     this.requestId = requestId;
   }
 }

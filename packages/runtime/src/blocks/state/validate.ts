@@ -3,6 +3,7 @@ import type { Operation, Precondition } from "@mecha/api/state";
 import { ComponentError, type StateOperation, type StatePrecondition, stateLimits } from "@mecha/component";
 import { toMs } from "../time.js";
 import { badRequest, checkBytes, isLongerThan, Violations } from "../validation.js";
+import type { AskedPublish } from "./publishes.js";
 
 const {
   maxKeyBytes,
@@ -102,17 +103,42 @@ export function toDelete(
   return { type: "delete", key: fields.key, precondition };
 }
 
+/** What a transaction asks for. */
+export interface AskedTransaction {
+  readonly operations: readonly StateOperation[];
+  /** The place of each operation in the request. */
+  readonly indexes: readonly number[];
+  readonly publishes: readonly AskedPublish[];
+}
+
 /** The operations of a transaction: 1 to 128, each key once. */
-export function toOperations(operations: readonly Operation[], violations: Violations): StateOperation[] {
-  if (operations.length === 0 || operations.length > maxOperations) {
-    violations.add("operations", `has ${operations.length} operations; 1 to ${maxOperations} are allowed`);
-    return [];
+export function readTransaction(asked: readonly Operation[], violations: Violations): AskedTransaction {
+  const operations: StateOperation[] = [];
+  const indexes: number[] = [];
+  const publishes: AskedPublish[] = [];
+  if (asked.length === 0 || asked.length > maxOperations) {
+    violations.add("operations", `has ${asked.length} operations; 1 to ${maxOperations} are allowed`);
+  } else {
+    const toKeyed = createKeyedReader(violations);
+    for (const [index, { operation }] of asked.entries()) {
+      if (operation.case === "publish") publishes.push({ index, operation: operation.value });
+      else {
+        const keyed = toKeyed(operation, index);
+        operations.push(...keyed);
+        indexes.push(...keyed.map(() => index));
+      }
+    }
   }
+  return { operations, indexes, publishes };
+}
+
+/** Reads operations on keys, each of which may stand in one only. */
+function createKeyedReader(violations: Violations) {
   const seen = new Map<string, number>();
-  return operations.flatMap(({ operation }, index) => {
+  return (operation: Exclude<Operation["operation"], { case: "publish" }>, index: number): StateOperation[] => {
     const path = `operations[${index}]`;
     if (operation.case === undefined) {
-      violations.add(path, "is none of set, delete and check; exactly one must be set");
+      violations.add(path, "is none of set, delete, check and publish; exactly one must be set");
       return [];
     }
     const { key } = operation.value;
@@ -124,11 +150,11 @@ export function toOperations(operations: readonly Operation[], violations: Viola
         `is already the key of operations[${other}]; a key may stand in one operation only`,
       );
     return toOperation(operation, `${path}.${operation.case}.`, violations);
-  });
+  };
 }
 
 function toOperation(
-  operation: Exclude<Operation["operation"], { case: undefined }>,
+  operation: Exclude<Operation["operation"], { case: undefined | "publish" }>,
   path: string,
   violations: Violations,
 ): StateOperation[] {
@@ -143,9 +169,9 @@ function toOperation(
   return [];
 }
 
-/** Requires at most 4 MiB a value and 8 MiB of keys and values together. */
-export function checkSizes(operations: readonly StateOperation[]): void {
-  let total = 0;
+/** Requires at most 4 MiB a value and 8 MiB of keys, values and events together. */
+export function checkSizes(operations: readonly StateOperation[], eventBytes = 0): void {
+  let total = eventBytes;
   for (const operation of operations) {
     if (operation.type === "set") {
       const bytes = operation.value.byteLength;
@@ -155,8 +181,8 @@ export function checkSizes(operations: readonly StateOperation[]): void {
     // A single value cannot reach the limit of a transaction.
     if (operations.length > 1) total += Buffer.byteLength(operation.key);
   }
-  if (operations.length > 1 && total > maxTransactionBytes) {
-    throw tooLarge("the transaction's keys and values are", maxTransactionBytes, total, {});
+  if (total > maxTransactionBytes) {
+    throw tooLarge("the transaction's keys, values and events are", maxTransactionBytes, total, {});
   }
 }
 

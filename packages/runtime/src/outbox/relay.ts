@@ -1,0 +1,150 @@
+import type { Clock, ComponentError, PublishOutcome, PubSubEntry, Reason } from "@mecha/component";
+import { requireOptions, sizeFault } from "../blocks/pubsub/entry.js";
+import type { Binding } from "../components/registry.js";
+import { createDispatcher, type Delivery } from "../delivery/dispatcher.js";
+import { pause } from "../delivery/pause.js";
+import { backoffMs } from "../delivery/policy.js";
+import type { RuntimeLogger } from "../telemetry/logger.js";
+import { type OutboxRecord, readRecord, toPubSubEntry } from "./record.js";
+import { type Route, routeSettings } from "./route.js";
+
+/** What a relay needs of the runtime. */
+export interface RelayContext {
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly logger: RuntimeLogger;
+  /** The component that the events are for, as it is now. Throws while it is away. */
+  target(): Binding<"pubsub">;
+}
+
+/** How much is handed over at a time. */
+const credit = { maxItems: 256, maxBytes: 16 * 1024 * 1024 };
+
+/** What another try would not change: the event is not what its target takes. Whatever else went wrong may go right later. */
+const final: ReadonlySet<Reason> = new Set(["BAD_REQUEST", "TOO_LARGE", "FEATURE_NOT_SERVED"]);
+
+/** One event on its way: as it was kept, or why it cannot be read. */
+type Kept = OutboxRecord | Error;
+
+/** What became of the events of one turn. */
+interface Turn {
+  /** Those that their target has, and those whose time to live is over. */
+  readonly done: string[];
+  readonly refused: { readonly id: string; readonly item: Kept; readonly error: Error }[];
+  readonly failed: { readonly id: string; readonly error: Error }[];
+}
+
+/**
+ * Hands over what a store keeps for another pubsub, until it is closed: at least once, one after the other for each ordering key. While the target is
+ * away it tries again with backoff, for ever, and takes nothing new in between.
+ */
+export function startRelay(route: Route, context: RelayContext): { close(): Promise<void> } {
+  const { clock, logger } = context;
+  const fields = { store: route.store.live.plan.name, pubsub: route.target };
+  const stopping = new AbortController();
+  let failures = 0;
+
+  const deliver = async (deliveries: readonly Delivery<Kept>[]): Promise<void> => {
+    const { done, refused, failed } = await handOver(deliveries, context);
+    const [first] = failed;
+    failures = first === undefined ? 0 : failures + 1;
+    const delayMs = backoffMs(routeSettings, failures);
+    try {
+      if (done.length > 0) await dispatcher.settle(done, { type: "ack" });
+      for (const { id, item, error } of refused) {
+        const event = item instanceof Error ? {} : { topic: item.entry.topic, event: item.event.id };
+        const message = `an event was refused by "${route.target}" and is a dead letter of the outbox: ${error.message}`;
+        logger.warn({ ...fields, ...event }, message);
+        await dispatcher.settle([id], { type: "reject", error: error.message.slice(0, 1024) });
+      }
+      if (first !== undefined) {
+        const ids = failed.map(({ id }) => id);
+        await dispatcher.settle(ids, { type: "retry", afterMs: delayMs, error: first.error.message.slice(0, 1024) });
+      }
+    } catch (err) {
+      // What was not settled comes again when its lease ends.
+      logger.warn({ ...fields, err }, "the outbox cannot note what it handed over; it will do so again");
+    }
+    if (first === undefined) return;
+    if (failures === 1) {
+      logger.warn({ ...fields, err: first.error }, `events cannot be handed to "${route.target}" now; trying again`);
+    }
+    await pause(clock, delayMs, stopping.signal);
+  };
+
+  const dispatcher = createDispatcher<Kept>({
+    source: route.pubsub.consume(route.call),
+    policy: routeSettings,
+    credit,
+    clock,
+    idOf: (_, handle) => handle,
+    read: (payload) => {
+      try {
+        return readRecord(payload);
+      } catch (error) {
+        return new Error("it cannot be read; did a newer version of the runtime write it?", { cause: error });
+      }
+    },
+    deliver,
+    onSourceError: (err) => logger.warn({ ...fields, err }, "the outbox cannot be read now; trying again"),
+  });
+  // The store is closed only when what this holds is handed back.
+  const leave = route.store.live.enter();
+  void dispatcher.run();
+  let closing: Promise<void> | undefined;
+  return {
+    close() {
+      stopping.abort();
+      closing ??= dispatcher.close().finally(leave);
+      return closing;
+    },
+  };
+}
+
+/** Publishes what can be published; never throws. */
+async function handOver(
+  deliveries: readonly Delivery<Kept>[],
+  { namespace, clock, target }: RelayContext,
+): Promise<Turn> {
+  const turn: Turn = { done: [], refused: [], failed: [] };
+  const sound: { id: string; item: Kept; entry: PubSubEntry }[] = [];
+  try {
+    const binding = target();
+    for (const { id, item } of deliveries) {
+      const entry = item instanceof Error ? item : toPubSubEntry(item, clock.now());
+      const fault = entry instanceof Error ? entry : entry && faultOf(entry, binding);
+      if (fault !== undefined) turn.refused.push({ id, item, error: fault });
+      else if (entry === undefined) turn.done.push(id);
+      else if (!(entry instanceof Error)) sound.push({ id, item, entry });
+    }
+    if (sound.length === 0) return turn;
+    const entries = sound.map(({ entry }) => entry);
+    const published = Promise.resolve(binding.serve.publish({ keyspace: namespace, entries }));
+    const outcomes = await binding.live.track(published);
+    for (const [index, { id, item }] of sound.entries()) sort(turn, id, item, outcomes[index]);
+  } catch (error) {
+    const failure = error instanceof Error ? error : new Error(String(error));
+    const known = new Set([...turn.done, ...turn.refused.map(({ id }) => id)]);
+    for (const { id } of deliveries) if (!known.has(id)) turn.failed.push({ id, error: failure });
+  }
+  return turn;
+}
+
+function sort(turn: Turn, id: string, item: Kept, outcome: PublishOutcome | undefined): void {
+  if (outcome?.type === "published") turn.done.push(id);
+  else {
+    const error = outcome?.error ?? new Error("the component answered a publish with nothing");
+    if ("reason" in error && final.has(error.reason)) turn.refused.push({ id, item, error });
+    else turn.failed.push({ id, error });
+  }
+}
+
+/** Why its target would never take an event: it may be another component than when the event was committed. */
+function faultOf(entry: PubSubEntry, binding: Binding<"pubsub">): Error | undefined {
+  try {
+    requireOptions(entry, binding);
+  } catch (error) {
+    return error as ComponentError;
+  }
+  return sizeFault(entry, binding);
+}

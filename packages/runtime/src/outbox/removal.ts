@@ -1,0 +1,81 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type ComponentPlan, problemOf } from "../config/component-plan.js";
+import type { Problem } from "../config/problem.js";
+import type { Route } from "./route.js";
+
+/** A way that a change of the resources would end. */
+export interface EndingRoute {
+  readonly route: Route;
+  /** What would not serve it any more, as it is now and, if it is still there, as it would be. */
+  readonly ends: readonly { readonly plan: ComponentPlan; readonly next: ComponentPlan | undefined }[];
+}
+
+/** How long what waits may take to be handed over before a change is refused, and how often that is looked at, in ms. */
+const patienceMs = 2_000;
+const lookMs = 50;
+
+/** The way as it would be ended by `next`; undefined if it goes on, or never began. */
+export function endOf(
+  route: Route,
+  running: readonly ComponentPlan[],
+  next: readonly ComponentPlan[],
+  appId: string,
+): EndingRoute | undefined {
+  const find = (plans: readonly ComponentPlan[], name: string) => plans.find((plan) => plan.name === name);
+  const { plan: store } = route.store.live;
+  const target = find(running, route.target);
+  const ends = [
+    { plan: store, block: "state" as const },
+    ...(target === undefined ? [] : [{ plan: target, block: "pubsub" as const }]),
+  ].flatMap(({ plan, block }) => {
+    const after = find(next, plan.name);
+    const goesOn =
+      after !== undefined &&
+      after.definition.type === plan.definition.type &&
+      after.blocks.includes(block) &&
+      (after.scopes?.includes(appId) ?? true) &&
+      (block === "pubsub" || after.keyspace === plan.keyspace);
+    return goesOn ? [] : [{ plan, next: after }];
+  });
+  return ends.length === 0 ? undefined : { route, ends };
+}
+
+/**
+ * What stands against ending ways: events that wait. They have a moment to go, since whatever is in use has some on their way.
+ *
+ * @param isBusy whether a transaction is under way that may still add to a way
+ */
+export async function refuseEnds(
+  ending: readonly EndingRoute[],
+  isBusy: (route: Route) => boolean,
+): Promise<Problem[]> {
+  const problems = await Promise.all(
+    ending.map(async ({ route, ends }) => {
+      const waiting = await whatWaits(route, isBusy);
+      return waiting === undefined ? [] : ends.map(({ plan, next }) => toProblem(waiting, route, plan, next));
+    }),
+  );
+  return problems.flat();
+}
+
+/** What is left after a moment, in words; undefined if nothing is. */
+async function whatWaits(route: Route, isBusy: (route: Route) => boolean): Promise<string | undefined> {
+  for (const deadline = performance.now() + patienceMs; ; await delay(lookMs)) {
+    let waiting: string;
+    try {
+      const backlog = await route.pubsub.backlog(route.call);
+      if (backlog === 0 && !isBusy(route)) return undefined;
+      waiting = `${backlog} ${backlog === 1 ? "event waits" : "events wait"}`;
+    } catch (error) {
+      waiting = `events may wait (${error instanceof Error ? error.message : error})`;
+    }
+    if (performance.now() >= deadline) return waiting;
+  }
+}
+
+function toProblem(waiting: string, route: Route, plan: ComponentPlan, next: ComponentPlan | undefined): Problem {
+  const store = route.store.live.plan.name;
+  const change = next === undefined ? "removed" : "changed in type, blocks, scopes or keyspace";
+  const message = `${waiting} in the outbox of component "${store}" for component "${route.target}": "${plan.name}" cannot be ${change} before they are handed over`;
+  return problemOf(next ?? plan, message, next === undefined ? [] : ["spec"]);
+}
