@@ -7,6 +7,7 @@ import {
   type GetInfoResponse,
   GetInfoResponseSchema,
   Health,
+  type Parameter,
   RuntimeService,
 } from "@mecha/api/runtime";
 import { type ClientFlags, connect } from "./client-options.js";
@@ -33,8 +34,37 @@ function describe(response: GetInfoResponse, endpoint: string): string {
     `app ${pc.bold(appId)}, namespace ${namespace}`,
     "",
     formatTable(["COMPONENT", "TYPE", "BLOCK", "FEATURES", "DURABILITY", "HEALTH"], rows),
+    ...describeBindings(response.components),
   ].join("\n");
 }
+
+/** What bindings do, and what their events carry; nothing if there are none. */
+function describeBindings(components: readonly Component[]): string[] {
+  const rows = components.flatMap(({ name, blocks }) =>
+    blocks.flatMap(({ operations, inputEvents }) => [
+      ...operations.map((operation) => [
+        name,
+        operation.name,
+        listParameters(operation.parameters),
+        operation.description,
+      ]),
+      ...(inputEvents
+        ? [[name, pc.dim("(events)"), listParameters(inputEvents.metadata), inputEvents.description]]
+        : []),
+    ]),
+  );
+  const named = rows.map(([name = "", ...cells], index) => [rows[index - 1]?.[0] === name ? "" : name, ...cells]);
+  return rows.length === 0 ? [] : ["", formatTable(["BINDING", "OPERATION", "METADATA", "DOES"], named)];
+}
+
+/** `method, [path], [query.*]`: what need not be there stands in brackets. Many of a kind are cut short: --json has them all. */
+function listParameters(parameters: readonly Parameter[]): string {
+  const names = parameters.map(({ name, required }) => (required ? name : `[${name}]`));
+  const shown = names.length > maxShown ? [...names.slice(0, maxShown), `… ${names.length - maxShown} more`] : names;
+  return shown.join(", ") || "-";
+}
+
+const maxShown = 5;
 
 /** A row per block that the component serves. */
 function componentRows(component: Component): string[][] {

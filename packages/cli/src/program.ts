@@ -2,6 +2,7 @@ import { Command } from "@commander-js/extra-typings";
 import { createCheckCommand } from "./commands/check.js";
 import { createInfoCommand } from "./commands/info.js";
 import { createInitCommand } from "./commands/init.js";
+import { createInvokeBindingCommand } from "./commands/invoke-binding.js";
 import { createRunCommand } from "./commands/run.js";
 import { createSchemaCommand } from "./commands/schema.js";
 import { createServeCommand } from "./commands/serve.js";
@@ -36,6 +37,7 @@ Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the st
     createSchemaCommand(),
     createInfoCommand(),
     createStateCommand(),
+    createInvokeBindingCommand(),
   ];
   for (const command of commands) {
     command.copyInheritedSettings(program);

@@ -5,7 +5,7 @@ export function createInfoCommand() {
   return createClientCommand("info")
     .summary("show what a running runtime serves, and how it is")
     .description(
-      "Shows the runtime's version and app, and for each component its blocks, features, durability and health.",
+      "Shows the runtime's version and app, and for each component its blocks, features, durability and health; for bindings their operations.",
     )
     .action(async (flags) => (await import("../info.js")).info(flags))
     .addHelpText(
@@ -17,6 +17,7 @@ Exit code: 1 when a component is unhealthy, so that a script can ask.
 Examples:
   $ mecha info
   $ mecha info --endpoint http://127.0.0.1:3700
-  $ mecha info --json | jq -r '.components[].name'`,
+  $ mecha info --json | jq -r '.components[].name'
+  $ mecha info --json | jq '.components[] | select(.name == "shop-api") | .blocks[].operations'`,
     );
 }
