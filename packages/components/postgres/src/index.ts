@@ -15,14 +15,14 @@ export const postgres = defineComponent({
   },
   async create(config, context) {
     const connection = await connect(config, context);
-    const state = createStateStore(connection);
     const retentionMs = config.eventRetentionHours * 60 * 60 * 1000;
-    const pubsub = createPubSub(connection, { retentionMs, logger: context.logger });
+    const events = createPubSub(connection, { retentionMs, logger: context.logger });
+    const state = createStateStore(connection, events.encodePublishes);
     return {
-      blocks: { state, pubsub },
+      blocks: { state, pubsub: events.pubsub },
       health: (signal) => connection.health(signal),
       async close() {
-        await Promise.all([state.close(), pubsub.close()]);
+        await Promise.all([state.close(), events.close()]);
         await connection.close();
       },
     };

@@ -1,6 +1,7 @@
 import type { ClientBase } from "pg";
 import { unavailable } from "./errors.js";
 import * as pubsub from "./pubsub/schema.js";
+import { publishingWrites } from "./state/publishing-writes.js";
 import * as state from "./state/schema.js";
 
 /** One step of the schema's history. Once released it never changes; another one follows it. */
@@ -10,7 +11,7 @@ export interface Migration {
 }
 
 /** Every step, of all blocks, in the order in which they came to be: its place, from 1, is the schema's version. */
-export const migrations: readonly Migration[] = [state.tables, pubsub.tables];
+export const migrations: readonly Migration[] = [state.tables, pubsub.tables, publishingWrites];
 
 /** Run at every start, after the migrations: what must be put right when the data was restored. */
 const adoptions = [state.adopt];

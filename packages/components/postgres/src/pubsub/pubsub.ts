@@ -7,14 +7,16 @@ import {
   type PubSubEntry,
   type PubSubFeature,
   pubsubLimits,
+  requirePublishable,
   setFaultyAside,
 } from "@mecha/component";
 import type { Connection } from "../connection.js";
+import type { EncodePublishes } from "../state/publishing-writes.js";
 import { Arrivals } from "./arrivals.js";
 import { type Claims, createClaims } from "./claims.js";
 import { createDeadLetters } from "./dead-letters.js";
 import { createGroups, type StoredGroup } from "./groups.js";
-import { createPublisher } from "./publish.js";
+import { createPublisher, encodeEntries, type TopicEntry } from "./publish.js";
 import { Retention } from "./retention.js";
 import { createSettlements } from "./settlements.js";
 import { createSource } from "./source.js";
@@ -28,8 +30,11 @@ export interface PubSubOptions {
   readonly logger: Logger;
 }
 
-/** The pubsub block over a connection. */
-export function createPubSub(connection: Connection, options: PubSubOptions): PubSub & { close(): Promise<void> } {
+/** The pubsub block over a connection, and what writes of the state block publish by. */
+export function createPubSub(
+  connection: Connection,
+  options: PubSubOptions,
+): { pubsub: PubSub; encodePublishes: EncodePublishes; close(): Promise<void> } {
   const channel = `${connection.schema}_pubsub`;
   const topics = createTopics(connection);
   const groups = createGroups(connection, topics);
@@ -66,7 +71,18 @@ export function createPubSub(connection: Connection, options: PubSubOptions): Pu
     return count;
   }
 
-  return {
+  const place = async (keyspace: string, entry: PubSubEntry): Promise<TopicEntry> => ({
+    topic: await topics.idOf(keyspace, entry.topic),
+    entry,
+  });
+
+  /** Events are committed: wakes who waits for them. */
+  function published(entries: readonly TopicEntry[]): void {
+    for (const topic of new Set(entries.map(({ topic }) => topic))) arrivals.published(topic);
+    connection.notifications.notify(channel);
+  }
+
+  const pubsub: PubSub = {
     features: pubsubFeatures,
     get durability() {
       return connection.durability;
@@ -76,12 +92,9 @@ export function createPubSub(connection: Connection, options: PubSubOptions): Pu
     async publish({ keyspace, entries, signal }) {
       const { sound, merge } = setFaultyAside(entries, faultOf);
       if (sound.length === 0) return merge([]);
-      const placed = await Promise.all(
-        sound.map(async (entry) => ({ topic: await topics.idOf(keyspace, entry.topic), entry })),
-      );
+      const placed = await Promise.all(sound.map((entry) => place(keyspace, entry)));
       const duplicates = await publisher.publish(placed, signal);
-      for (const topic of new Set(placed.map(({ topic }) => topic))) arrivals.published(topic);
-      connection.notifications.notify(channel);
+      published(placed);
       return merge(duplicates.map((duplicate) => ({ type: "published", duplicate })));
     },
 
@@ -111,7 +124,15 @@ export function createPubSub(connection: Connection, options: PubSubOptions): Pu
     },
     requeueDeadLetters: ({ ids, ...call }) => takeOut(call, ids, true),
     dropDeadLetters: ({ ids, ...call }) => takeOut(call, ids, false),
+  };
 
+  return {
+    pubsub,
+    async encodePublishes(publishes) {
+      requirePublishable(publishes, faultOf);
+      const placed = await Promise.all(publishes.map(({ keyspace, entry }) => place(keyspace, entry)));
+      return { values: encodeEntries(placed).values, committed: () => published(placed) };
+    },
     async close() {
       retention.close();
       arrivals.close();

@@ -15,7 +15,7 @@ describe.skipIf(missing("postgres"))("conformance", () => {
 
   const cases = stateConformance({
     open: () => startComponent(postgres, { url: server.url }),
-    features: ["TRANSACT", "WATCH", "TTL"],
+    features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
     durability: "HOST",
     shared: true,
     async expireResumeTokens() {

@@ -1,12 +1,13 @@
 import type { Durability, StateFeature, StateResult, StateStore } from "@mecha/component";
 import type { Connection } from "../connection.js";
 import { createChangeLog } from "./changes.js";
+import type { EncodePublishes } from "./publishing-writes.js";
 import { createReader } from "./reads.js";
 import { Sweeper } from "./sweeper.js";
 import { Watches } from "./watch.js";
 import { createWriter } from "./writes.js";
 
-export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL"];
+export const features: readonly StateFeature[] = ["TRANSACT", "WATCH", "TTL", "OUTBOX"];
 
 /** Every durability that a server's settings can bring, and when. */
 export const durabilities = {
@@ -16,10 +17,13 @@ export const durabilities = {
 } satisfies Record<Durability, string>;
 
 /** The state block over a connection. */
-export function createStateStore(connection: Connection): StateStore & { close(): Promise<void> } {
+export function createStateStore(
+  connection: Connection,
+  encodePublishes: EncodePublishes,
+): StateStore & { close(): Promise<void> } {
   const channel = `${connection.schema}_state`;
   const reader = createReader(connection);
-  const writer = createWriter(connection);
+  const writer = createWriter(connection, encodePublishes);
   const watches = new Watches(createChangeLog(connection), () => sweeper.hurry());
   const tell = () => {
     watches.look();

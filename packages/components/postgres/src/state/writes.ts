@@ -4,6 +4,7 @@ import {
   type Reason,
   type StateOperation,
   type StatePrecondition,
+  type StatePublish,
   type StateResult,
   type StateStore,
 } from "@mecha/component";
@@ -17,9 +18,10 @@ import {
   encodeTexts,
   encodeUuids,
 } from "../binary.js";
-import type { Connection, Statement } from "../connection.js";
+import type { Connection, Statement, Value } from "../connection.js";
 import { unknown } from "../errors.js";
 import { bucketOf, locksOf } from "./locks.js";
+import type { EncodePublishes } from "./publishing-writes.js";
 import { lockClass } from "./schema.js";
 
 type WriteCall = Parameters<StateStore["write"]>[0];
@@ -40,9 +42,10 @@ const rowBytes = 1024;
 
 /**
  * Writes to the state table, each in one round trip. Sets without a precondition share one transaction with others that come at the same time; one
- * other operation is a statement of its own; what is more goes through the function `state_write`, which costs the server several times as much.
+ * other operation is a statement of its own; what is more goes through the function `state_write`, which costs the server several times as much, and
+ * what publishes events through one that does both.
  */
-export function createWriter(connection: Connection) {
+export function createWriter(connection: Connection, encodePublishes: EncodePublishes) {
   const statements = writeStatements(connection.schema);
   const sets = new Batcher<PlainSets, string[]>({
     flights: Math.ceil(connection.size / 2),
@@ -57,6 +60,7 @@ export function createWriter(connection: Connection) {
 
   async function write(call: WriteCall): Promise<StateResult[]> {
     const { keyspace, operations, requestId, signal } = call;
+    if (call.publishes !== undefined && call.publishes.length > 0) return publishToo(call, call.publishes);
     if (requestId === undefined && operations.every(isPlainSet)) {
       const etags = await sets.call({ keyspace, operations }, signal);
       return etags.map((etag) => ({ type: "set", etag }));
@@ -126,7 +130,18 @@ export function createWriter(connection: Connection) {
     return precondition === undefined ? false : refuse(precondition, key, 0);
   }
 
-  async function writeAll({ keyspace, operations, requestId, signal }: WriteCall): Promise<StateResult[]> {
+  async function publishToo(call: WriteCall, events: readonly StatePublish[]): Promise<StateResult[]> {
+    const { values, committed } = await encodePublishes(events);
+    const results = await writeAll(call, statements.writeAndPublish, values);
+    committed();
+    return results;
+  }
+
+  async function writeAll(
+    { keyspace, operations, requestId, signal }: WriteCall,
+    statement: Statement = statements.writeAll,
+    more: readonly Value[] = [],
+  ): Promise<StateResult[]> {
     const sets = operations.map((operation) => (operation.type === "set" ? operation : undefined));
     const conditions = operations.map(({ precondition }) => precondition);
     const isConditional = conditions.some((condition) => condition !== undefined);
@@ -145,8 +160,9 @@ export function createWriter(connection: Connection) {
       isConditional ? encodeUuids(conditions.map(expectedEtag)) : null,
       requestId?.id ?? null,
       requestId?.fingerprint ?? null,
+      ...more,
     ];
-    const [row] = await connection.query(statements.writeAll, values, { effect: "write", signal });
+    const [row] = await connection.query(statement, values, { effect: "write", signal });
     const [outcome, failing, results] = row ?? [];
     if (outcome === "reused") throw reusedRequestId();
     if (outcome !== "done" && outcome !== "repeated") {
@@ -244,6 +260,11 @@ function writeStatements(schema: string) {
     writeAll: {
       name: "state_write",
       text: `SELECT outcome, failing, results FROM ${schema}.state_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    },
+    writeAndPublish: {
+      name: "state_write_and_publish",
+      text: `SELECT outcome, failing, results FROM ${schema}.state_write_and_publish(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
     },
   } satisfies Record<string, Statement>;
 }
