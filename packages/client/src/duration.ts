@@ -1,3 +1,4 @@
+import { type Duration as DurationMessage, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { badRequest } from "./errors.js";
 
 /** A length of time: a number of milliseconds, or a number and its unit: `"250ms"`, `"30s"`, `"10m"`, `"1.5h"`, `"7d"`. */
@@ -20,4 +21,9 @@ export function toMilliseconds(duration: Duration, field = "duration"): number {
     );
   }
   return Number(match[1]) * units[match[2] as keyof typeof units];
+}
+
+/** A duration as contracts have it, in whole ms. */
+export function toDuration(duration: Duration, field: string): DurationMessage {
+  return durationFromMs(Math.ceil(toMilliseconds(duration, field)));
 }

@@ -1,6 +1,5 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { HeadersLike } from "../call.js";
-import { type Duration, toMilliseconds } from "../duration.js";
+import { type Duration, toDuration } from "../duration.js";
 
 /** How deliveries are tried again. */
 export interface DeliveryRetryOptions {
@@ -36,7 +35,3 @@ export function toRetryPolicy({ maxAttempts = 0, minBackoff, maxBackoff, ackTime
     ...(ackTimeout !== undefined && { ackTimeout: toDuration(ackTimeout, "ackTimeout") }),
   };
 }
-
-/** A duration as contracts have it, in whole ms. */
-export const toDuration = (duration: Duration, name: string) =>
-  durationFromMs(Math.ceil(toMilliseconds(duration, name)));

@@ -7,6 +7,7 @@ import {
   codecOf,
   connectRuntime,
   plainCodec,
+  toPublishEntry,
   toRpcOptions,
   type ValueOutput,
   type ValueSchema,
@@ -20,14 +21,7 @@ import {
 import { type DeadLetter, type DeadLetterOptions, listDeadLetters, toSelection } from "./dead-letters.js";
 import type { EventHandler, ReceivedEvent } from "./event.js";
 import type { SubscribeOptions } from "./options.js";
-import {
-  type PublishEntry,
-  type Published,
-  type PublishOptions,
-  type PublishOutcome,
-  toEntry,
-  toOutcome,
-} from "./publish.js";
+import { type PublishEntry, type Published, type PublishOptions, type PublishOutcome, toOutcome } from "./publish.js";
 import { createWire, type Scope } from "./scope.js";
 
 /** Options of {@link createPubSubClient}. */
@@ -97,7 +91,7 @@ export function createPubSubClient(options: PubSubClientOptions = {}): PubSubCli
   const client = {
     async publish(topic: string, data?: unknown, options: PublishOptions = {}): Promise<Published> {
       const { pubsub = scope.pubsub, requestId = "" } = options;
-      const entry = await toEntry(topic, data, options);
+      const entry = await toPublishEntry(topic, data, options);
       const { eventId, duplicate } = await rpc.publish({ pubsub, entry, requestId }, toRpcOptions(options));
       return { eventId, duplicate };
     },
@@ -105,7 +99,7 @@ export function createPubSubClient(options: PubSubClientOptions = {}): PubSubCli
       const { pubsub = scope.pubsub } = options;
       const request = {
         pubsub,
-        entries: await Promise.all(entries.map((entry) => toEntry(entry.topic, entry.data, entry))),
+        entries: await Promise.all(entries.map((entry) => toPublishEntry(entry.topic, entry.data, entry))),
       };
       const { results } = await rpc.publishMany(request, toRpcOptions(options));
       return results.map(toOutcome);

@@ -1,5 +1,8 @@
+import { type Client, createClient } from "@connectrpc/connect";
+import { PubSubService } from "@mecha/api/pubsub";
 import { createManualClock } from "@mecha/component/conformance";
 import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
+import { z } from "zod";
 import { startRuntime } from "../test/runtime.js";
 import { createStateClient, MechaError, operation, type StateClient, type StateItem } from "./index.js";
 
@@ -8,11 +11,13 @@ interface Order {
 }
 
 let state: StateClient;
+let pubsub: Client<typeof PubSubService>;
 let clock: ReturnType<typeof createManualClock>;
 beforeEach(async () => {
   clock = createManualClock();
   const runtime = await startRuntime({ clock });
   state = createStateClient({ transport: runtime.transport });
+  pubsub = createClient(PubSubService, runtime.transport);
   return async () => {
     await state.close();
     await runtime[Symbol.asyncDispose]();
@@ -135,6 +140,62 @@ it("returns the first answer when a write is sent again with its request id", as
   const first = await state.set("a", 1, { requestId: "r-1" });
   const again = await state.set("a", 1, { requestId: "r-1" });
   expect(again).toEqual(first);
+});
+
+describe("publishing within a transaction", () => {
+  const pull = async (topic: string) => (await pubsub.pull({ open: { topic }, wait: { seconds: 5n } })).deliveries;
+
+  it("publishes what publish of @mecha/pubsub would, and says the event's id", async () => {
+    await pubsub.pull({ open: { topic: "orders" } });
+    const results = await state.transact([
+      operation.publish(
+        "orders",
+        { total: 42 },
+        { id: "1", type: "order.placed", extensions: { traceparent: "00-1" }, orderingKey: "order-1" },
+      ),
+      operation.set("order-1", { total: 42 }),
+      operation.publish("orders"),
+    ]);
+    expectTypeOf(results).toEqualTypeOf<
+      [{ readonly eventId: string }, { readonly etag: string }, { readonly eventId: string }]
+    >();
+    const deliveries = await pull("orders");
+    expect(deliveries.map(({ event }) => event?.id)).toEqual([results[0].eventId, results[2].eventId]);
+    expect(results[0].eventId).toBe("1");
+    expect(deliveries[0]).toMatchObject({
+      orderingKey: "order-1",
+      event: {
+        type: "order.placed",
+        source: "/ns/default/app/app",
+        dataContentType: "application/json",
+        extensions: { traceparent: "00-1" },
+      },
+    });
+    expect(new TextDecoder().decode(deliveries[0]?.event?.data)).toBe('{"total":42}');
+  });
+
+  it("publishes nothing if the transaction is refused, and data that does not fit its schema refuses it", async () => {
+    await pubsub.pull({ open: { topic: "orders" } });
+    const schema = z.object({ total: z.number() });
+    const wrong = operation.publish("orders", { total: "much" }, { schema });
+    await expect(state.transact([operation.set("a", 1), wrong])).rejects.toMatchObject({ reason: "BAD_REQUEST" });
+    const refused = [operation.publish("orders", 1), operation.check("a", { ifExists: true })] as const;
+    await expect(state.transact(refused)).rejects.toMatchObject({
+      reason: "NOT_EXISTS",
+      metadata: { operation_index: "1" },
+    });
+    await state.transact([operation.publish("orders", { total: 1 }, { schema })]);
+    expect((await pull("orders")).map(({ event }) => new TextDecoder().decode(event?.data))).toEqual(['{"total":1}']);
+  });
+
+  it("publishes once what is sent again with its request id", async () => {
+    await pubsub.pull({ open: { topic: "orders" } });
+    const operations = () => [operation.set("a", 1), operation.publish("orders", 1)] as const;
+    const first = await state.transact(operations(), { requestId: "1" });
+    expect(await state.transact(operations(), { requestId: "1" })).toEqual(first);
+    await state.transact([operation.publish("orders", 2)], { requestId: "2" });
+    expect(await pull("orders")).toHaveLength(2);
+  });
 });
 
 describe("a call's options", () => {

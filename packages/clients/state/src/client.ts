@@ -16,6 +16,7 @@ import type { StateItem } from "./item.js";
 import type { ListOptions, StateList } from "./list.js";
 import { type Operation, type OperationResult, toOperationResult } from "./operation.js";
 import type { StateCallOptions, WriteOptions } from "./options.js";
+import { createStateOutbox, type StateOutbox } from "./outbox.js";
 import type { Updated, UpdateOptions } from "./update.js";
 import type { StateWatch, WatchOptions } from "./watch.js";
 
@@ -53,6 +54,8 @@ export interface StateClient
    * ```
    * const [order] = await state.transact([operation.set("order-1", order), operation.delete("cart-7")]);
    * ```
+   *
+   * `operation.publish(topic, data)` among them publishes an event if and only if all of it is done.
    */
   transact<const Operations extends readonly Operation[]>(
     operations: Operations,
@@ -67,6 +70,8 @@ export interface StateClient
     schema: S & Storable<S>,
     options?: { store?: string },
   ): StateCollection<ValueInput<S>, ValueOutput<S>>;
+  /** What could not be handed over of the events that transactions published to another component. */
+  readonly outbox: StateOutbox;
   /** Ends open watches and closes the connections. */
   close(): Promise<void>;
 }
@@ -91,6 +96,7 @@ export function createStateClient(options: StateClientOptions = {}): StateClient
     collection<S extends ValueSchema>(prefix: string, schema: S, { store = scope.store } = {}) {
       return createCollection({ ...scope, store, prefix, codec: codecOf(schema) });
     },
+    outbox: createStateOutbox(scope),
     close: runtime.close,
     [Symbol.asyncDispose]: runtime.close,
   };

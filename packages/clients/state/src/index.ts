@@ -3,7 +3,15 @@ export { createStateClient, type StateClient, type StateClientOptions } from "./
 export type { StateCollection } from "./collection.js";
 export type { StateEntry, StateItem } from "./item.js";
 export type { ListOptions, StateList, StatePage } from "./list.js";
-export { type Operation, type OperationFactory, type OperationResult, operation } from "./operation.js";
+export {
+  type Operation,
+  type OperationFactory,
+  type OperationResult,
+  type OperationType,
+  operation,
+  type PublishOperationFactory,
+  type PublishOperationOptions,
+} from "./operation.js";
 export type {
   DeleteCondition,
   DeleteOptions,
@@ -13,5 +21,6 @@ export type {
   StateCallOptions,
   WriteOptions,
 } from "./options.js";
+export type { OutboxDeadLetter, OutboxOptions, StateOutbox } from "./outbox.js";
 export type { Updated, UpdateOptions } from "./update.js";
 export type { StateChange, StateWatch, WatchOptions } from "./watch.js";

@@ -1,14 +1,17 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { OperationSchema, OperationResult as Result } from "@mecha/api/state";
-import { type Codec, plainCodec } from "@mecha/client";
+import { type Codec, type EventOptions, plainCodec, toPublishEntry } from "@mecha/client";
 import { type DeleteCondition, type Precondition, type SetCondition, toPrecondition, toTtl } from "./options.js";
 import { nameOf } from "./scope.js";
 
+/** What an operation of a transaction does. */
+export type OperationType = "set" | "delete" | "check" | "publish";
+
 /** One operation of a transaction, made by {@link operation} or a collection's `operation`. Making it does nothing yet. */
-export interface Operation<Type extends "set" | "delete" | "check" = "set" | "delete" | "check"> {
+export interface Operation<Type extends OperationType = OperationType> {
   readonly type: Type;
-  /** The whole key, a collection's prefix included. */
-  readonly key: string;
+  /** The whole key, a collection's prefix included; undefined of `publish`, which has none. */
+  readonly key: Type extends "publish" ? undefined : string;
   /** @internal */
   readonly encode: () => Promise<MessageInitShape<typeof OperationSchema>>;
 }
@@ -16,8 +19,28 @@ export interface Operation<Type extends "set" | "delete" | "check" = "set" | "de
 /** What an operation of a transaction did. */
 export type OperationResult<O> =
   O extends Operation<infer Type>
-    ? { set: { readonly etag: string }; delete: { readonly existed: boolean }; check: undefined }[Type]
+    ? {
+        set: { readonly etag: string };
+        delete: { readonly existed: boolean };
+        check: undefined;
+        publish: { readonly eventId: string };
+      }[Type]
     : never;
+
+/** What an event of a transaction says beside its data, and where it goes. */
+export interface PublishOperationOptions extends EventOptions {
+  /** The pubsub component. Default: the runtime's default. */
+  pubsub?: string;
+}
+
+/** Makes operations that publish, for `transact`: the transactional outbox. */
+export interface PublishOperationFactory {
+  /**
+   * Publishes an event if and only if the transaction is committed; what happens to the app or the runtime afterwards changes nothing. Feature
+   * OUTBOX. By the store itself it is published with the commit; to another component it is handed over at least once, right after.
+   */
+  publish(topic: string, data?: unknown, options?: PublishOperationOptions): Operation<"publish">;
+}
 
 /** Makes operations for `transact`. */
 export interface OperationFactory<In> {
@@ -58,7 +81,16 @@ export function createOperationFactory<In>(codec: Codec<In, unknown>, prefix: st
 }
 
 /** Operations on plain values; a collection has its own, typed ones. */
-export const operation: OperationFactory<unknown> = createOperationFactory(plainCodec, "");
+export const operation: OperationFactory<unknown> & PublishOperationFactory = {
+  ...createOperationFactory(plainCodec, ""),
+  publish(topic, data, { pubsub = "", ...options } = {}) {
+    const encode = async () => {
+      const entry = await toPublishEntry(topic, data, options);
+      return { operation: { case: "publish" as const, value: { pubsub, entry } } };
+    };
+    return { type: "publish", key: undefined, encode };
+  },
+};
 
 /** What the runtime reports of one operation, as callers see it. */
 export function toOperationResult({ result }: Result): OperationResult<Operation> {
@@ -67,6 +99,8 @@ export function toOperationResult({ result }: Result): OperationResult<Operation
       return { etag: result.value.etag };
     case "delete":
       return { existed: result.value.existed };
+    case "publish":
+      return { eventId: result.value.eventId };
     default:
       return undefined;
   }

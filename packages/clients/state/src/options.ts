@@ -1,7 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { PreconditionSchema } from "@mecha/api/state";
-import { badRequest, type CallOptions, type Duration, toMilliseconds } from "@mecha/client";
+import { badRequest, type CallOptions, type Duration, toDuration } from "@mecha/client";
 
 /** What every call to the state block takes. */
 export interface StateCallOptions extends CallOptions {
@@ -85,5 +84,5 @@ export function toPrecondition(
 export function toTtl({
   ttl,
 }: Expiry): { ttl: MessageInitShape<typeof import("@bufbuild/protobuf/wkt").DurationSchema> } | undefined {
-  return ttl === undefined ? undefined : { ttl: durationFromMs(Math.ceil(toMilliseconds(ttl, "ttl"))) };
+  return ttl === undefined ? undefined : { ttl: toDuration(ttl, "ttl") };
 }
