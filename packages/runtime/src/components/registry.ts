@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Blocks, Clock, SecretStore } from "@mecha/component";
+import type { AssistStore, Blocks, Clock, SecretStore } from "@mecha/component";
 import { ComponentError, systemClock } from "@mecha/component";
 import { type BlockName, blockNames } from "../blocks/registry.js";
-import { type ComponentPlan, problemOf, secretStoresOf } from "../config/component-plan.js";
+import { type ComponentPlan, dependenciesOf, problemOf } from "../config/component-plan.js";
 import type { Plan } from "../config/plan.js";
 import { ConfigurationError, type Problem } from "../config/problem.js";
 import { resolveConfig } from "../config/resolve.js";
@@ -54,7 +54,8 @@ export interface ComponentRegistryOptions extends StartOptions {
 type Bindings = { readonly [Name in keyof Required<Blocks>]: Map<string, Binding<Name>> };
 
 /** Creates an empty registry; `apply` fills it. */
-export function createComponentRegistry(options: ComponentRegistryOptions): ComponentRegistry {
+export function createComponentRegistry(registryOptions: ComponentRegistryOptions): ComponentRegistry {
+  const options = { ...registryOptions, assistStore: (plan: ComponentPlan) => assistStore(plan) };
   const { appId, namespace, logger, clock } = options;
   const running = new Map<string, LiveComponent>();
   const stopHealth = new Map<LiveComponent, () => void>();
@@ -87,6 +88,28 @@ export function createComponentRegistry(options: ComponentRegistryOptions): Comp
     const binding: Binding<Name> = { live, serve, keyspace };
     table[block].set(plan.name, binding);
     if (plan.defaults.includes(block)) table[block].set("", binding);
+  };
+
+  /** What closes after those that keep things in it. */
+  let closing: ReadonlyMap<string, LiveComponent> = new Map();
+
+  const assistStore = ({ name, store }: ComponentPlan): AssistStore | undefined => {
+    if (store === undefined) return undefined;
+    const keyspace = `${namespace}/_assist/${name}`;
+    return {
+      async use(work) {
+        const live = running.get(store) ?? closing.get(store);
+        const state = live?.component.blocks.state;
+        if (live === undefined || state === undefined) {
+          const message = `state store "${store}" does not run now`;
+          throw new ComponentError("COMPONENT_UNAVAILABLE", message, {
+            metadata: { component: store },
+            retryAfterMs: 200,
+          });
+        }
+        return live.track(Promise.resolve(work(state, keyspace)));
+      },
+    };
   };
 
   const inScope = (plan: ComponentPlan) => plan.scopes === undefined || plan.scopes.includes(appId);
@@ -252,12 +275,19 @@ export function createComponentRegistry(options: ComponentRegistryOptions): Comp
     },
     async close(timedOut) {
       phase = "closed";
-      const all = [...running.values()];
+      closing = new Map(running);
       running.clear();
       rebind();
-      await Promise.all([...all.map((live) => retire(live, "the runtime is stopping", timedOut)), ...retiring]);
+      const [assisted, others] = partition([...closing.values()], ({ plan }) => plan.store !== undefined);
+      for (const group of [assisted, others]) {
+        await Promise.all([...group.map((live) => retire(live, "the runtime is stopping", timedOut)), ...retiring]);
+      }
     },
   };
+}
+
+function partition<T>(all: readonly T[], belongs: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(belongs), all.filter((one) => !belongs(one))];
 }
 
 function emptyBindings(): Bindings {
@@ -268,18 +298,19 @@ function isSame(old: LiveComponent, plan: ComponentPlan, config: unknown): boole
   return (
     old.plan.definition === plan.definition &&
     old.plan.document.baseDir === plan.document.baseDir &&
+    old.plan.store === plan.store &&
     isDeepStrictEqual(old.config, config)
   );
 }
 
-/** Groups of components, each after those whose secrets it needs. The plan has no circles. */
+/** Groups of components, each after those that it needs. The plan has no circles. */
 function inOrder(plans: readonly ComponentPlan[]): ComponentPlan[][] {
   const groups: ComponentPlan[][] = [];
   const done = new Set<string>();
   let left = [...plans];
   while (left.length > 0) {
-    const group = left.filter((plan) => secretStoresOf(plan).every((store) => done.has(store)));
-    if (group.length === 0) throw new Error("the plan has a circle of secret references");
+    const group = left.filter((plan) => dependenciesOf(plan).every((name) => done.has(name)));
+    if (group.length === 0) throw new Error("the plan has a circle of components that need each other");
     for (const { name } of group) done.add(name);
     left = left.filter((plan) => !done.has(plan.name));
     groups.push(group);

@@ -1,6 +1,13 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Clock, type Component, type ComponentContext, type Durability, systemClock } from "@mecha/component";
+import {
+  type AssistStore,
+  type Clock,
+  type Component,
+  type ComponentContext,
+  type Durability,
+  systemClock,
+} from "@mecha/component";
 import type { BlockName } from "../blocks/registry.js";
 import type { ComponentPlan } from "../config/component-plan.js";
 import { createComponentLogger, type RuntimeLogger } from "../telemetry/logger.js";
@@ -12,6 +19,8 @@ export interface StartOptions {
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
   readonly startTimeoutMs: number;
+  /** The store that a component keeps things in, by its plan; undefined for one that needs none. */
+  assistStore?(plan: ComponentPlan): AssistStore | undefined;
 }
 
 /** Starts one component; rejects with words for a person, naming it. */
@@ -83,7 +92,9 @@ function warnAboutDurability(plan: ComponentPlan, component: Component, logger: 
 }
 
 function createContext(plan: ComponentPlan, options: StartOptions, signal: AbortSignal): ComponentContext {
+  const store = options.assistStore?.(plan);
   return {
+    ...(store && { store }),
     name: plan.name,
     baseDir: plan.document.baseDir,
     clock: options.clock,

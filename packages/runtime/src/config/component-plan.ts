@@ -19,6 +19,8 @@ export interface ComponentPlan {
   readonly scopes: readonly string[] | undefined;
   readonly keyspace: "app" | "shared";
   readonly acceptDurability: Durability;
+  /** The state store that it keeps things in (`assist`): as the resource says, and once planned the default one where it needs one. */
+  readonly store: string | undefined;
   /** No resource names it. */
   readonly implicit: boolean;
   readonly document: ResourceDocument;
@@ -37,4 +39,9 @@ export function problemOf(plan: ComponentPlan, message: string, path: readonly P
 /** The secret stores that a component's configuration refers to. */
 export function secretStoresOf(plan: ComponentPlan): string[] {
   return [...new Set(plan.references.flatMap((reference) => (reference.kind === "secret" ? [reference.store] : [])))];
+}
+
+/** The components that must run before it does. */
+export function dependenciesOf(plan: ComponentPlan): string[] {
+  return [...secretStoresOf(plan), ...(plan.store === undefined ? [] : [plan.store])];
 }

@@ -61,6 +61,12 @@ export const componentResource = z
           .describe(
             "Whether each app sees keys of its own (app, the default) or all apps of the namespace see the same (shared).",
           ),
+        assist: z
+          .strictObject({ store: dnsLabel("A component that serves state.") })
+          .optional()
+          .describe(
+            "The store for what the component cannot keep itself, such as which firings of a cron were done. Default: the default state store.",
+          ),
         acceptDurability: z
           .enum(["PROCESS", "HOST", "REPLICATED"])
           .optional()

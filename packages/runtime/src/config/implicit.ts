@@ -66,6 +66,7 @@ async function implicitComponent(
     scopes: undefined,
     keyspace: "app",
     acceptDurability: "HOST",
+    store: undefined,
     implicit: true,
     document: { value: {}, file: "", baseDir, sourceOf: () => source },
   };

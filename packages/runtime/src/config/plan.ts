@@ -1,6 +1,7 @@
 import type { ComponentDefinition } from "@mecha/component";
 import { type BlockName, blockNames } from "../blocks/registry.js";
 import type { DefinitionLookup } from "../components/definitions.js";
+import { assignStores } from "./assist.js";
 import type { ComponentPlan } from "./component-plan.js";
 import { apiVersion, type ComponentResource, componentResource } from "./component-resource.js";
 import { type ResourceDocument, type ResourceObject, readDocuments } from "./documents.js";
@@ -44,7 +45,7 @@ export async function planResources(options: PlanOptions): Promise<Plan> {
   checkNames(components, found);
   if (readable) {
     checkSecretStores(components, found);
-    components = chooseDefaults(components, found);
+    components = assignStores(chooseDefaults(components, found), found);
   }
   for (const plan of components) {
     const sources = { environment: options.environment, secretStore: () => undefined, signal: AbortSignal.abort() };
@@ -141,6 +142,7 @@ async function planComponent(
     scopes: spec.scopes,
     keyspace: spec.keyspace ?? "app",
     acceptDurability: spec.acceptDurability ?? "HOST",
+    store: spec.assist?.store,
     implicit: false,
     document,
   };
