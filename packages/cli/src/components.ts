@@ -5,6 +5,7 @@ import type { ComponentDefinition } from "@mecha/component";
  * resolves no packages, so those that the runtime finds by itself elsewhere stand here too.)
  */
 const loaders = new Map<string, () => Promise<ComponentDefinition>>([
+  ["cron", async () => (await import("@mecha/component-cron")).cron],
   ["env", async () => (await import("@mecha/component-env")).env],
   ["file", async () => (await import("@mecha/component-file")).file],
   ["http", async () => (await import("@mecha/component-http")).http],
