@@ -9,12 +9,14 @@ export class Pipe<T> {
   #resume: (() => void) | undefined;
   #abandoned: boolean = false;
 
-  constructor() {
+  /** @param onLeave called when the reader stops before the end. */
+  constructor(onLeave?: () => void) {
     this.reader = new MessageQueue<T>(
       () => this.#wake(),
       () => {
         this.#abandoned = true;
         this.#wake();
+        onLeave?.();
       },
     );
   }

@@ -88,7 +88,8 @@ export function createInProcessTransport(
     if (call.signal?.aborted) throw toAbortError(call.signal.reason);
     const context = createContext(call);
     const requests = new Pipe<Message>();
-    const responses = new Pipe<Message>();
+    // A handler that waits for something of its own learns only from its signal that nobody reads any more.
+    const responses = new Pipe<Message>(() => end(new ConnectError("the client went away", Code.Canceled)));
     const trailer = new Headers();
     const end = (error: ConnectError) => {
       context.abort(error);
