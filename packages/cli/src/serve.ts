@@ -24,13 +24,13 @@ export async function serve(options: ServeOptions): Promise<void> {
     pretty: process.stdout.isTTY === true,
     color: pc.isColorSupported,
   });
-  const runtime = await startRuntime({ settings, token, anyPort: false, logger });
+  const { runtime, ended } = await startRuntime({ settings, token, anyPort: false, logger });
   handleSignals({
     first: () => void runtime.close(),
     second: (signal) => process.exit(signalExitCode(signal)),
   });
   // By a signal, or by `AdminService.Shutdown`.
-  await runtime.closed;
+  await ended;
   process.exit(exitCodes.ok);
 }
 

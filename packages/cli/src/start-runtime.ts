@@ -5,6 +5,7 @@ import { componentTypes, loadComponent } from "./components.js";
 import { CliError } from "./errors.js";
 import { describePortHolder } from "./port-holder.js";
 import type { RuntimeSettings } from "./settings.js";
+import { startTracing, type Tracing } from "./tracing/tracing.js";
 import { trimMemory } from "./trim-memory.js";
 
 /** What a runtime of the CLI is started with. */
@@ -17,14 +18,23 @@ export interface StartOptions {
   logger: Logger;
 }
 
-/** Starts the runtime with the CLI's components, in a process that is there for it. A busy port is told with the process that holds it. */
-export async function startRuntime(options: StartOptions): Promise<Runtime> {
-  const runtime = await start(options);
-  trimMemory();
-  return runtime;
+/** A runtime in a process that is there for it. */
+export interface RunningRuntime {
+  readonly runtime: Runtime;
+  /** Settles when it has stopped, whoever stopped it, and its last spans are sent. */
+  readonly ended: Promise<void>;
 }
 
-async function start(options: StartOptions): Promise<Runtime> {
+/** Starts the runtime with the CLI's components. A busy port is told with the process that holds it. */
+export async function startRuntime(options: StartOptions): Promise<RunningRuntime> {
+  const { appId, namespace } = options.settings;
+  const tracing = await startTracing(appId, namespace, process.env);
+  const runtime = await start(options, tracing?.tracer);
+  trimMemory();
+  return { runtime, ended: runtime.closed.then(() => tracing?.close()) };
+}
+
+async function start(options: StartOptions, tracer: Tracing["tracer"] | undefined): Promise<Runtime> {
   const { settings, token, logger } = options;
   const startOn = (listen: RuntimeSettings["listen"]) =>
     createRuntime({
@@ -41,6 +51,7 @@ async function start(options: StartOptions): Promise<Runtime> {
       knownComponentTypes: componentTypes,
       listen,
       logger,
+      ...(tracer !== undefined && { tracer }),
     });
   const { listen } = settings;
   try {

@@ -6,6 +6,7 @@ import { connectionTrouble, isCutStream } from "./connection-trouble.js";
 import { abortError, MechaError, runtimeUnavailable } from "./errors.js";
 import { createRequestId } from "./request-id.js";
 import { backoffMs, type RetryPolicy, realWaiting, type Waiting } from "./retry.js";
+import { withTraceContext } from "./trace-context.js";
 
 /** What {@link policyTransport} adds to a transport. */
 export interface Policies {
@@ -16,8 +17,8 @@ export interface Policies {
 }
 
 /**
- * Adds to a transport what every call of every client has: the token, a deadline, request ids, retries of what is safe to retry, and MechaError
- * as the only error. Streams get the token and the errors: how to go on with a broken one is for the block to know.
+ * Adds to a transport what every call of every client has: the token, the caller's trace, a deadline, request ids, retries of what is safe to retry, and MechaError
+ * as the only error. Streams get the token, the trace and the errors: how to go on with a broken one is for the block to know.
  *
  * @param closed aborts when the client is closed: calls then end as canceled, not as an unavailable runtime.
  */
@@ -28,7 +29,8 @@ export function policyTransport(
   waiting: Waiting = realWaiting,
 ): Transport {
   const authorization = policies.token === undefined ? undefined : `Bearer ${policies.token}`;
-  const withToken = (header: HeadersLike | undefined): HeadersLike | undefined => {
+  const complete = (given: HeadersLike | undefined): HeadersLike | undefined => {
+    const header = withTraceContext(given);
     if (authorization === undefined) return header;
     const headers = new Headers(header);
     if (!headers.has("authorization")) headers.set("authorization", authorization);
@@ -49,7 +51,7 @@ export function policyTransport(
       const deadline = waiting.now() + limitMs;
       const request = policies.retryWrites ? withRequestId(method, input) : input;
       const effect = effectOf(method, request);
-      const headers = withToken(header);
+      const headers = complete(header);
       let leftMs = limitMs;
       let mayBeDone = false;
       for (let attempt = 1; ; attempt++) {
@@ -75,7 +77,7 @@ export function policyTransport(
       checkOpen(closed);
       const limitMs = timeoutMs === undefined ? undefined : checkTimeoutMs(timeoutMs);
       try {
-        const response = await transport.stream(method, signal, limitMs, withToken(header), input, contextValues);
+        const response = await transport.stream(method, signal, limitMs, complete(header), input, contextValues);
         return withErrors(response, (error, worked) =>
           worked && isCutStream(error) ? lostConnection(error) : toMechaError(error, signal),
         );

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { type Clock, type ComponentDefinition, systemClock } from "@mecha/component";
 import type { ListenOptions } from "@mecha/rpc";
+import type { Tracer } from "@opentelemetry/api";
 import type { ResourceObject } from "./config/documents.js";
 import { createPinoLogger, type RuntimeLogger, silentLogger } from "./telemetry/logger.js";
 
@@ -43,6 +44,11 @@ export interface RuntimeOptions {
   logger?: RuntimeLogger;
   /** The level of the logger that is made when none is given. Default: none is made. */
   logLevel?: string;
+  /**
+   * What calls and components' work are traced with, as OpenTelemetry spans in the caller's trace: `provider.getTracer("mecha")`. Default: nothing
+   * is traced, and nothing of OpenTelemetry is loaded.
+   */
+  tracer?: Tracer;
   /** The environment that `$env`, Kubernetes detection and the defaults above are read from. Default: `process.env`. */
   environment?: Readonly<Record<string, string | undefined>>;
   /** How long a component may take to start, in ms. Default 30 000. */
@@ -72,6 +78,7 @@ export interface ResolvedRuntimeOptions {
   readonly adminSocket: boolean;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
+  readonly tracer: Tracer | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly startTimeoutMs: number;
   readonly drainTimeoutMs: number;
@@ -101,6 +108,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),
+    tracer: options.tracer,
     environment,
     startTimeoutMs: milliseconds("startTimeoutMs", options.startTimeoutMs ?? 30_000),
     drainTimeoutMs: milliseconds("drainTimeoutMs", options.drainTimeoutMs ?? 30_000),

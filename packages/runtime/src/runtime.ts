@@ -62,9 +62,11 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const { logger, appId, namespace, dataDir } = settings;
   const planOptions = { ...settings, definitions: createDefinitionLookup(settings) };
   const lifecycle = createLifecycle();
-  const registry = createComponentRegistry(settings);
+  const { tracer } = settings;
+  const tracing = tracer && (await import("./telemetry/tracing.js")).createTracing(tracer);
+  const registry = createComponentRegistry({ ...settings, tracing });
   const recorder = createCallRecorder();
-  const observer = createObserver(recorder, logger);
+  const observer = createObserver(recorder, logger, tracing);
   const identity = { appId, namespace, startTime: settings.clock.now() };
 
   // Everything is checked before anything is started.

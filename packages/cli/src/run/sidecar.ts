@@ -26,12 +26,13 @@ async function start(message: StartMessage): Promise<void> {
   try {
     const { settings, token, portIsChosen } = message;
     const logger = await createLogger(settings.logLevel, message);
-    runtime = await startRuntime({ settings, token, anyPort: !portIsChosen, logger });
-    const { endpoint, closed } = runtime;
+    const running = await startRuntime({ settings, token, anyPort: !portIsChosen, logger });
+    runtime = running.runtime;
+    const { endpoint } = runtime;
     if (endpoint === undefined) throw new Error("the runtime listens nowhere");
     await tell({ type: "ready", endpoint });
     // By `stop`, or by `AdminService.Shutdown`.
-    await closed;
+    await running.ended;
     process.exit(0);
   } catch (error) {
     await tell({ type: "failed", message: describeError(error) });

@@ -6,6 +6,7 @@ import {
   type Codec,
   codecOf,
   connectRuntime,
+  inTraceOf,
   plainCodec,
   toPublishEntry,
   toRpcOptions,
@@ -108,7 +109,10 @@ export function createPubSubClient(options: PubSubClientOptions = {}): PubSubCli
       const { concurrency = defaultConcurrency } = options;
       // As many again wait at hand, so that no handler waits for the network.
       const wire = createWire(scope, topic, codecFor(options.schema), concurrency * 2, options);
-      return createEventSubscription(runtime, wire, handle, { ...options, concurrency });
+      return createEventSubscription(runtime, wire, (event) => inTraceOf(event.extensions, () => handle(event)), {
+        ...options,
+        concurrency,
+      });
     },
     stream(topic: string, options: AnyOptions = {}) {
       const { maxInFlight = defaultMaxInFlight } = options;

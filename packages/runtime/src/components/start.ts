@@ -11,6 +11,7 @@ import {
 import type { BlockName } from "../blocks/registry.js";
 import type { ComponentPlan } from "../config/component-plan.js";
 import { createComponentLogger, type RuntimeLogger } from "../telemetry/logger.js";
+import type { Tracing } from "../telemetry/tracing.js";
 import { LiveComponent } from "./live.js";
 
 /** What starting a component takes. */
@@ -21,6 +22,8 @@ export interface StartOptions {
   readonly startTimeoutMs: number;
   /** The store that a component keeps things in, by its plan; undefined for one that needs none. */
   assistStore?(plan: ComponentPlan): AssistStore | undefined;
+  /** Shows what components do. Default: nothing does. */
+  readonly tracing?: Pick<Tracing, "component"> | undefined;
 }
 
 /** Starts one component; rejects with words for a person, naming it. */
@@ -52,7 +55,14 @@ export async function startComponent(
     throw new Error(`${who} ${lacking}`);
   }
   warnAboutDurability(plan, component, options.logger);
-  return new LiveComponent(plan, config, component);
+  const { tracing } = options;
+  if (tracing === undefined) return new LiveComponent(plan, config, component);
+  const blocks = tracing.component({ name: plan.name, type: plan.definition.type }, component.blocks);
+  return new LiveComponent(plan, config, {
+    blocks,
+    health: (signal) => component.health(signal),
+    close: () => component.close(),
+  });
 }
 
 /** What a plan asks of a running component and does not get. */

@@ -3,6 +3,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { codeName, toConnectError } from "./errors.js";
 import type { RuntimeLogger } from "./logger.js";
 import type { CallRecorder, MethodRecord } from "./metrics.js";
+import type { AnyMethod, Tracing } from "./tracing.js";
 
 /**
  * Watches calls: outcome and duration are recorded, logged at debug, and every error becomes one for the caller. It wraps implementations
@@ -16,10 +17,12 @@ export interface Observer {
   ): Implementation;
 }
 
-type AnyMethod = (request: unknown, context: HandlerContext) => unknown;
-
-/** Creates an observer that records to `recorder` and logs to `logger`. */
-export function createObserver(recorder: CallRecorder, logger: RuntimeLogger): Observer {
+/** Creates an observer that records to `recorder`, logs to `logger`, and traces if there is something to trace with. */
+export function createObserver(
+  recorder: CallRecorder,
+  logger: RuntimeLogger,
+  tracing: Pick<Tracing, "method"> | undefined,
+): Observer {
   const watchMethod = (desc: DescMethod, method: AnyMethod): AnyMethod => {
     const record = recorder.method(desc.parent.typeName, desc.name);
     const succeed = (start: number) => finish(record, "ok", start);
@@ -73,7 +76,9 @@ export function createObserver(recorder: CallRecorder, logger: RuntimeLogger): O
       const watched: Record<string, AnyMethod> = {};
       for (const desc of service.methods) {
         const method = (implementation as Record<string, AnyMethod | undefined>)[desc.localName];
-        if (method !== undefined) watched[desc.localName] = watchMethod(desc, method);
+        if (method === undefined) continue;
+        const recorded = watchMethod(desc, method);
+        watched[desc.localName] = tracing === undefined ? recorded : tracing.method(desc, recorded);
       }
       return watched as typeof implementation;
     },

@@ -21,6 +21,8 @@ export interface EntryContext {
   readonly now: number;
   /** The id of an event that has none; undefined: a new one. */
   readonly id: string | undefined;
+  /** The trace that it is published in, unless the event names one itself. */
+  readonly traceparent: string | undefined;
 }
 
 /**
@@ -30,12 +32,12 @@ export interface EntryContext {
 export function readEntry(
   message: PublishEntry,
   path: string,
-  { binding, identity, now, id }: EntryContext,
+  { binding, identity, now, id, traceparent }: EntryContext,
   violations: Violations,
 ): ReadEntry {
   const options = checkEntry(message, path, violations);
   const source = `/ns/${identity.namespace}/app/${identity.appId}`;
-  const event = toEvent(message, path, { source, now, id }, violations);
+  const event = toEvent(message, path, { source, now, id, traceparent }, violations);
   requireOptions(options, binding);
   const { topic, orderingKey, metadata } = message;
   const payload = toBinary(EventSchema, event);

@@ -30,6 +30,11 @@ export interface EventDefaults {
   readonly now: number;
   /** The id of an event that has none; undefined: a new UUIDv7. */
   readonly id: string | undefined;
+  /**
+   * What the extension `traceparent` is, if the event has none, so that its consumers go on with the publisher's trace
+   * (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md).
+   */
+  readonly traceparent: string | undefined;
 }
 
 /** Checks an entry's event and fills in what it lacks, in a copy: in process the message is the caller's own. */
@@ -54,7 +59,13 @@ export function toEvent(entry: PublishEntry, path: string, defaults: EventDefaul
     type: given.type || entry.topic,
     dataContentType: given.dataContentType || "application/octet-stream",
     time: given.time ?? timestampFromMs(defaults.now),
+    extensions: withTrace(given.extensions, defaults.traceparent),
   };
+}
+
+function withTrace(extensions: Event["extensions"], traceparent: string | undefined): Event["extensions"] {
+  if (traceparent === undefined || extensions.traceparent !== undefined) return extensions;
+  return { ...extensions, traceparent };
 }
 
 function checkExtensions(extensions: Readonly<Record<string, string>>, field: string, violations: Violations): void {

@@ -15,6 +15,7 @@ import type { Binding } from "../../components/registry.js";
 import { createPuller } from "../../delivery/puller.js";
 import { readProlong, readSettle, toResults } from "../../delivery/settlements.js";
 import { serveStream } from "../../delivery/stream.js";
+import { readTraceparent } from "../../telemetry/trace-context.js";
 import type { BlockContext } from "../block.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkBytes, checkPageSize, requireFeature, Violations } from "../validation.js";
@@ -25,7 +26,7 @@ import { deliveriesOf, pull } from "./pull.js";
 import { openSubscription } from "./subscription.js";
 import { toDeadLetterIds } from "./validate.js";
 
-type CallContext = Pick<HandlerContext, "signal">;
+type CallContext = Pick<HandlerContext, "signal" | "requestHeader">;
 
 const { maxEntries, maxPublishBytes, maxPageBytes } = pubsubLimits;
 
@@ -45,10 +46,11 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
     entry: PublishEntry,
     path: string,
     requestId: string,
+    traceparent: string | undefined,
     violations: Violations,
   ): PubSubEntry => {
     const id = requestId === "" ? undefined : hash("sha256", `${appId} ${requestId}`, "hex").slice(0, 32);
-    return readEntry(entry, path, { binding, identity, now: clock.now(), id }, violations).entry;
+    return readEntry(entry, path, { binding, identity, now: clock.now(), id, traceparent }, violations).entry;
   };
 
   const publish = async (binding: Binding<"pubsub">, entries: readonly PubSubEntry[], { signal }: CallContext) => {
@@ -74,7 +76,9 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
       if (request.entry === undefined) violations.add("entry", "is missing");
       violations.throwIfAny();
       if (request.requestId !== "") requireFeature(binding.serve.features, "DEDUP", "pubsub", binding.live.plan.name);
-      const entry = request.entry && toEntry(binding, request.entry, "entry.", request.requestId, violations);
+      const traceparent = readTraceparent(context);
+      const entry =
+        request.entry && toEntry(binding, request.entry, "entry.", request.requestId, traceparent, violations);
       violations.throwIfAny();
       if (entry === undefined) throw badRequest([{ field: "entry", description: "is missing" }]);
       const tooLarge = sizeFault(entry, binding);
@@ -92,8 +96,9 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
         violations.add("entries", `has ${request.entries.length} entries; 1 to ${maxEntries} are allowed`);
       }
       violations.throwIfAny();
+      const traceparent = readTraceparent(context);
       const entries = request.entries.map((entry, index) =>
-        toEntry(binding, entry, `entries[${index}].`, "", violations),
+        toEntry(binding, entry, `entries[${index}].`, "", traceparent, violations),
       );
       violations.throwIfAny();
       const total = entries.reduce((sum, { payload }) => sum + payload.byteLength, 0);

@@ -24,6 +24,7 @@ export interface CheckedPublish extends ReadEntry {
 export function checkPublishes(
   asked: readonly AskedPublish[],
   requestId: string,
+  traceparent: string | undefined,
   { registry, identity, clock }: Pick<BlockContext, "registry" | "identity" | "clock">,
   violations: Violations,
 ): CheckedPublish[] {
@@ -38,7 +39,7 @@ export function checkPublishes(
     return atOperation(index, () => {
       const target = registry.use("pubsub", pubsub);
       const id = requestId === "" ? undefined : eventIdOf(identity.appId, requestId, index);
-      const read = readEntry(message, `${path}entry.`, { binding: target, identity, now, id }, violations);
+      const read = readEntry(message, `${path}entry.`, { binding: target, identity, now, id, traceparent }, violations);
       const tooLarge = sizeFault(read.entry, target);
       if (tooLarge !== undefined) throw tooLarge;
       return [{ index, operation, target, ...read }];

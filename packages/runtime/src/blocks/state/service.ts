@@ -13,6 +13,7 @@ import {
 import type { Awaitable, StateOperation, StatePublish, StateRequestId, StateResult } from "@mecha/component";
 import { stateLimits } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
+import { readTraceparent } from "../../telemetry/trace-context.js";
 import type { BlockContext } from "../block.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkPageSize, requireFeature, Violations } from "../validation.js";
@@ -88,11 +89,12 @@ export function createStateService(blockContext: BlockContext) {
       return results instanceof Promise ? results.then(firstDelete) : firstDelete(results);
     },
 
-    async transact(request, context: CallContext) {
+    async transact(request, context: CallContext & Pick<HandlerContext, "requestHeader">) {
       const violations = new Violations();
       const asked = readTransaction(request.operations, violations);
       checkRequestId(request.requestId, violations);
-      const checked = checkPublishes(asked.publishes, request.requestId, blockContext, violations);
+      const traceparent = asked.publishes.length > 0 ? readTraceparent(context) : undefined;
+      const checked = checkPublishes(asked.publishes, request.requestId, traceparent, blockContext, violations);
       violations.throwIfAny();
       const store = use(request.store);
       requireFeature(store.serve.features, "TRANSACT", "state", store.live.plan.name);

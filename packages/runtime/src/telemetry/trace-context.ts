@@ -1,0 +1,10 @@
+import type { HandlerContext } from "@connectrpc/connect";
+
+/** https://www.w3.org/TR/trace-context/#traceparent-header */
+const pattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The trace that a call belongs to, as its caller says in `traceparent`; undefined if it does not, or says it wrong. */
+export function readTraceparent({ requestHeader }: Pick<HandlerContext, "requestHeader">): string | undefined {
+  const value = requestHeader.get("traceparent");
+  return value !== null && pattern.test(value) ? value : undefined;
+}
