@@ -1,4 +1,4 @@
-import type { Clock, ComponentError, PublishOutcome, PubSubEntry, Reason } from "@mecha/component";
+import { type Clock, ComponentError, type PublishOutcome, type PubSubEntry, type Reason } from "@mecha/component";
 import { requireOptions, sizeFault } from "../blocks/pubsub/entry.js";
 import type { Binding } from "../components/registry.js";
 import { createDispatcher, type Delivery } from "../delivery/dispatcher.js";
@@ -102,10 +102,8 @@ export function startRelay(route: Route, context: RelayContext): { close(): Prom
 }
 
 /** Publishes what can be published; never throws. */
-async function handOver(
-  deliveries: readonly Delivery<Kept>[],
-  { namespace, clock, target }: RelayContext,
-): Promise<Turn> {
+async function handOver(deliveries: readonly Delivery<Kept>[], context: RelayContext): Promise<Turn> {
+  const { namespace, clock, target } = context;
   const turn: Turn = { done: [], refused: [], failed: [] };
   const sound: { id: string; item: Kept; entry: PubSubEntry }[] = [];
   try {
@@ -124,17 +122,35 @@ async function handOver(
     for (const [index, { id, item }] of sound.entries()) sort(turn, id, item, outcomes[index]);
   } catch (error) {
     const failure = error instanceof Error ? error : new Error(String(error));
+    if (isFinal(failure) && sound.length > 1) return oneByOne(deliveries, context);
     const known = new Set([...turn.done, ...turn.refused.map(({ id }) => id)]);
-    for (const { id } of deliveries) if (!known.has(id)) turn.failed.push({ id, error: failure });
+    for (const { id, item } of deliveries) {
+      if (known.has(id)) continue;
+      if (isFinal(failure)) turn.refused.push({ id, item, error: failure });
+      else turn.failed.push({ id, error: failure });
+    }
   }
   return turn;
 }
+
+/** For a component that refuses a whole call for one of its events. */
+async function oneByOne(deliveries: readonly Delivery<Kept>[], context: RelayContext): Promise<Turn> {
+  const turns: Turn[] = [];
+  for (const delivery of deliveries) turns.push(await handOver([delivery], context));
+  return {
+    done: turns.flatMap(({ done }) => done),
+    refused: turns.flatMap(({ refused }) => refused),
+    failed: turns.flatMap(({ failed }) => failed),
+  };
+}
+
+const isFinal = (error: Error): boolean => error instanceof ComponentError && final.has(error.reason);
 
 function sort(turn: Turn, id: string, item: Kept, outcome: PublishOutcome | undefined): void {
   if (outcome?.type === "published") turn.done.push(id);
   else {
     const error = outcome?.error ?? new Error("the component answered a publish with nothing");
-    if ("reason" in error && final.has(error.reason)) turn.refused.push({ id, item, error });
+    if (isFinal(error)) turn.refused.push({ id, item, error });
     else turn.failed.push({ id, error });
   }
 }
