@@ -5,13 +5,12 @@
 //
 // It does not measure the network (loopback), nor the runtime in front of the component. With `pg` a set is one upsert into a table of two
 // columns; the component's also keeps an etag, times, the log of changes, and holds off transactions that check the key.
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startComponent } from "@mecha/component/conformance";
 import { postgres } from "@mecha/component-postgres";
 import { startPostgres } from "@mecha/test-servers";
 import { Pool } from "pg";
+import { cpuMicros } from "./cpu.ts";
 import { compare, type Figures, renderFigures, type Subject } from "./measure.ts";
 
 const rounds = 5;
@@ -92,7 +91,7 @@ async function bench(): Promise<Row[]> {
   }
 
   const rows: Row[] = [];
-  const serverMicros = async () => cpuMicros(server.folder);
+  const serverMicros = () => cpuMicros(server.pid);
   for (const callers of [1, 64]) {
     for (const [operation, pair] of Object.entries(subjects)) {
       const figures = await compare(pair, { callers, rounds, roundMs, serverMicros });
@@ -105,24 +104,6 @@ async function bench(): Promise<Row[]> {
 }
 
 const sorted = (...keys: string[]) => keys.sort((a, b) => (a < b ? -1 : 1));
-
-/** The CPU that a server's processes have used, in µs: one process serves one connection, and they all live as long as the benchmark. */
-function cpuMicros(folder: string): number {
-  const main = readFileSync(join(folder, "data/postmaster.pid"), "utf8").split("\n")[0];
-  const ticks = readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .map((pid) => {
-      try {
-        const [, state] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ");
-        const fields = state?.split(" ") ?? [];
-        return fields[1] === main ? Number(fields[11]) + Number(fields[12]) : 0;
-      } catch {
-        return 0; // It ended meanwhile.
-      }
-    });
-  // A tick is 10 ms on every Linux that Node runs on.
-  return ticks.reduce((sum, each) => sum + each, 0) * 10_000;
-}
 
 function render(rows: readonly Row[]): string {
   const table = renderFigures(

@@ -10,27 +10,14 @@ import { startComponent } from "@mecha/component/conformance";
 import { redis } from "@mecha/component-redis";
 import { startRedis } from "@mecha/test-servers";
 import { createClient, RESP_TYPES } from "@redis/client";
+import { cpuMicros } from "./cpu.ts";
+import { compare, type Figures, renderFigures, type Subject } from "./measure.ts";
 
 const rounds = 5;
 const roundMs = 700;
 const keys = 10_000;
 const valueBytes = 256;
 const keyspace = "default/bench";
-
-interface Subject {
-  readonly name: string;
-  run(index: number): Promise<unknown>;
-}
-
-interface Figures {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** CPU of this process per call. */
-  readonly clientMicros: number;
-  /** CPU of the server per call. */
-  readonly serverMicros: number;
-}
 
 interface Row extends Figures {
   readonly aof: string;
@@ -76,24 +63,12 @@ async function bench(aof: "off" | "always"): Promise<Row[]> {
     await state.write({ keyspace, requestId: undefined, operations: batch.map(set) });
     await Promise.all(batch.map((key) => client.set(`raw:${key}`, value)));
   }
-  const serverMicros = async () => {
-    const info = await client.info("cpu");
-    const seconds = ["used_cpu_user", "used_cpu_sys"].map((name) => Number(new RegExp(`${name}:(.*)`).exec(info)?.[1]));
-    return seconds.reduce((sum, each) => sum + each, 0) * 1e6;
-  };
+  const serverMicros = () => cpuMicros(server.pid);
   const rows: Row[] = [];
   for (const concurrency of [1, 64]) {
     for (const [operation, pair] of Object.entries(subjects)) {
-      const measured = pair.map((): Figures[] => []);
-      for (let round = -1; round < rounds; round++) {
-        for (const [index, subject] of pair.entries()) {
-          const figures = await measure(subject, concurrency, serverMicros);
-          if (round >= 0) measured[index]?.push(figures); // The first round only warms up.
-        }
-      }
-      for (const [index, { name }] of pair.entries()) {
-        rows.push({ aof, operation, concurrency, subject: name, ...medians(measured[index] ?? []) });
-      }
+      const measured = await compare(pair, { callers: concurrency, rounds, roundMs, serverMicros });
+      for (const [subject, figures] of measured) rows.push({ aof, operation, concurrency, subject, ...figures });
     }
   }
   await component.close();
@@ -101,69 +76,12 @@ async function bench(aof: "off" | "always"): Promise<Row[]> {
   return rows;
 }
 
-async function measure(subject: Subject, concurrency: number, serverMicros: () => Promise<number>): Promise<Figures> {
-  const latencies: number[] = [];
-  const serverBefore = await serverMicros();
-  const cpuBefore = process.cpuUsage();
-  const start = performance.now();
-  const caller = async (first: number) => {
-    for (let index = first; ; index += concurrency) {
-      const sent = performance.now();
-      if (sent - start > roundMs) return;
-      await subject.run(index);
-      latencies.push(performance.now() - sent);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, (_, index) => caller(index)));
-  const elapsedMs = performance.now() - start;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  const serverAfter = await serverMicros();
-  latencies.sort((a, b) => a - b);
-  const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-  return {
-    perSecond: (latencies.length / elapsedMs) * 1000,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    clientMicros: (user + system) / latencies.length,
-    serverMicros: (serverAfter - serverBefore) / latencies.length,
-  };
-}
-
-/** The median of each figure over the rounds. */
-function medians(figures: Figures[]): Figures {
-  const of = (name: keyof Figures) => {
-    const sorted = figures.map((each) => each[name]).sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-  };
-  return {
-    perSecond: of("perSecond"),
-    p50Ms: of("p50Ms"),
-    p99Ms: of("p99Ms"),
-    clientMicros: of("clientMicros"),
-    serverMicros: of("serverMicros"),
-  };
-}
-
-function render(rows: Row[]): string {
-  const line = ({ aof, operation, concurrency, subject, ...figures }: Row) =>
-    `| ${[
-      aof,
-      operation,
-      concurrency,
-      subject,
-      Math.round(figures.perSecond).toLocaleString("en"),
-      figures.p50Ms.toFixed(3),
-      figures.p99Ms.toFixed(3),
-      figures.clientMicros.toFixed(1),
-      figures.serverMicros.toFixed(1),
-    ].join(" | ")} |`;
-  return [
-    `${valueBytes}-byte values, ${keys} keys, Node ${process.versions.node}, medians of ${rounds} rounds taking turns`,
-    "",
-    "| AOF | operation | callers | subject | calls/s | p50 ms | p99 ms | µs CPU here | µs CPU server |",
-    "|---|---|---|---|---|---|---|---|---|",
-    ...rows.map(line),
-  ].join("\n");
+function render(rows: readonly Row[]): string {
+  const table = renderFigures(
+    ["AOF", "operation", "callers", "subject"],
+    rows.map((row) => [[row.aof, row.operation, String(row.concurrency), row.subject], row]),
+  );
+  return `${valueBytes}-byte values, ${keys} keys, Node ${process.versions.node}, medians of ${rounds} rounds taking turns\n\n${table}`;
 }
 
 await main();

@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import type { DeliverySource, GroupSettings, PubSub, PubSubEntry } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { sqlite } from "@mecha/component-sqlite";
+import { compare, renderTable } from "./measure.ts";
 
 const rounds = 5;
 const roundMs = 1_000;
@@ -87,7 +88,7 @@ async function openGroup(pubsub: PubSub, topic: string): Promise<DeliverySource>
 }
 
 async function publishing(pubsub: PubSub, subject: string, callers: number, size: number): Promise<Row> {
-  return measure(subject, callers, async () => {
+  return measureRuns(subject, callers, async () => {
     await publish(pubsub, "published", size);
     return size;
   });
@@ -96,7 +97,7 @@ async function publishing(pubsub: PubSub, subject: string, callers: number, size
 /** One event after the other: from the call of publish to the lease in the consumer's hands. */
 async function endToEnd(pubsub: PubSub): Promise<Row> {
   const source = await openGroup(pubsub, "latency");
-  const row = await measure("publish until a consumer has it", 1, async () => {
+  const row = await measureRuns("publish until a consumer has it", 1, async () => {
     const receiving = take(source, 1);
     await publish(pubsub, "latency", 1);
     await ack(source, await receiving);
@@ -110,11 +111,11 @@ async function endToEnd(pubsub: PubSub): Promise<Row> {
 async function backlog(pubsub: PubSub, count: number): Promise<Row[]> {
   const source = await openGroup(pubsub, "backlog");
   for (let published = 0; published < count; published += 1_000) await publish(pubsub, "backlog", 1_000);
-  const one = await measure(`lease and ack 1, of ${count}`, 1, async () => {
+  const one = await measureRuns(`lease and ack 1, of ${count}`, 1, async () => {
     await ack(source, await take(source, 1));
     return 1;
   });
-  const many = await measure("lease and ack 100, 4 callers", 4, async () => {
+  const many = await measureRuns("lease and ack 100, 4 callers", 4, async () => {
     const handles = await take(source, 100, AbortSignal.abort());
     if (handles.length > 0) await ack(source, handles);
     else await publish(pubsub, "backlog", 1_000);
@@ -135,40 +136,20 @@ const ack = (source: DeliverySource, handles: readonly string[]) =>
   source.settle(handles.map((handle) => ({ type: "ack", handle })));
 
 /** Runs something by some callers at once; it says how many events each run was about. */
-async function measure(subject: string, callers: number, run: () => Promise<number>): Promise<Row> {
-  const figures: Row[] = [];
-  // The first round only warms up.
-  for (let round = -1; round < rounds; round++) {
-    const latencies: number[] = [];
-    let events = 0;
-    const start = performance.now();
-    const caller = async () => {
-      for (;;) {
-        const sent = performance.now();
-        if (sent - start > roundMs) return;
-        const done = await run();
-        events += done;
-        latencies.push(performance.now() - sent);
-      }
-    };
-    await Promise.all(Array.from({ length: callers }, caller));
-    const elapsedMs = performance.now() - start;
-    latencies.sort((a, b) => a - b);
-    const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-    if (round >= 0)
-      figures.push({ subject, eventsPerSecond: (events / elapsedMs) * 1000, p50Ms: at(0.5), p99Ms: at(0.99) });
-  }
-  const median = (name: "eventsPerSecond" | "p50Ms" | "p99Ms") =>
-    figures.map((row) => row[name]).sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN;
-  return { subject, eventsPerSecond: median("eventsPerSecond"), p50Ms: median("p50Ms"), p99Ms: median("p99Ms") };
+async function measureRuns(subject: string, callers: number, run: () => Promise<number>): Promise<Row> {
+  const [figures] = (await compare([{ name: subject, run, sizeOf: Number }], { callers, rounds, roundMs })).values();
+  if (figures === undefined) throw new Error(`"${subject}" was not measured`);
+  return { subject, eventsPerSecond: figures.perSecond, p50Ms: figures.p50Ms, p99Ms: figures.p99Ms };
 }
 
 function render(rows: readonly Row[]): string {
-  const lines = rows.map(({ subject, eventsPerSecond, p50Ms, p99Ms }) => {
-    const cells = [subject, Math.round(eventsPerSecond).toLocaleString("en"), p50Ms.toFixed(2), p99Ms.toFixed(2)];
-    return `| ${cells.join(" | ")} |`;
-  });
-  return ["| | events/s | p50 ms a call | p99 ms a call |", "|---|--:|--:|--:|", ...lines].join("\n");
+  const cells = rows.map(({ subject, eventsPerSecond, p50Ms, p99Ms }) => [
+    subject,
+    Math.round(eventsPerSecond).toLocaleString("en"),
+    p50Ms.toFixed(2),
+    p99Ms.toFixed(2),
+  ]);
+  return renderTable(["", "events/s", "p50 ms a call", "p99 ms a call"], cells);
 }
 
 await main();

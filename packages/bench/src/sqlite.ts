@@ -6,19 +6,19 @@
 //   pnpm --filter @mecha/bench exec node src/sqlite.ts --dir DIR      on the disk of DIR (default: the folder for temporary files)
 //
 // Subjects take turns, and figures are medians of five rounds. The fsync is the disk's: trust only ratios of one run. It does not measure
-// the runtime in front of the component. The loop delay includes 1 ms or so, which is the resolution of its measurement.
+// the runtime in front of the component. The loop delay is the whole process's, with 1 ms or so that is the resolution of its measurement.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StateStore } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { sqlite } from "@mecha/component-sqlite";
+import { compare, type Figures, measure, medians, renderTable, type Subject, takeTurns } from "./measure.ts";
 
 const rounds = 5;
 const roundMs = 1_000;
@@ -27,24 +27,9 @@ const keys = 1_000;
 const contents = Array.from({ length: 251 }, (_, index) => new Uint8Array(256).fill(index));
 let writes = 0;
 const nextContent = () => contents[++writes % contents.length] ?? new Uint8Array(256);
+const callersBeside = 32;
 const keyspace = "default/bench";
 const keyOf = (index: number) => `order-${index % keys}`;
-
-/** One thing that is measured, by some callers at once. */
-interface Subject {
-  readonly name: string;
-  readonly callers: number;
-  run(index: number): unknown;
-}
-
-interface Figures {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** CPU of the whole process per call, its threads included. */
-  readonly cpuMicros: number;
-  readonly loopP99Ms: number;
-}
 
 type Row = { readonly subject: string; readonly callers: number } & Figures;
 
@@ -71,24 +56,17 @@ async function benchOne(folder: string): Promise<Row[]> {
   const component = await startComponent(sqlite, {}, { dataDir: folder });
   const state = stateOf(component.blocks);
   const plain = openPlain(join(folder, "plain.db"));
-  const subjects: Subject[] = [
+  const subjects = [
     { name: "set, node:sqlite on the main thread", callers: 1, run: plain.set },
     { name: "set", callers: 1, run: (index) => set(state, index) },
-    { name: "set", callers: 64, run: (index) => set(state, index) },
+    { name: "set, group commit", callers: 64, run: (index) => set(state, index) },
     { name: "get, node:sqlite on the main thread", callers: 1, run: plain.get },
     { name: "get", callers: 1, run: (index) => state.get({ keyspace, key: keyOf(index) }) },
-  ];
-  const measured = subjects.map((): Figures[] => []);
-  // The first round only warms up.
-  for (let round = -1; round < rounds; round++) {
-    for (const [index, subject] of subjects.entries()) {
-      const figures = await measure(subject);
-      if (round >= 0) measured[index]?.push(figures);
-    }
-  }
+  ] satisfies Subject[];
+  const measured = await compare(subjects, { callers: 1, rounds, roundMs });
   plain.close();
   await component.close();
-  return subjects.map(({ name, callers }, index) => ({ subject: name, callers, ...medians(measured[index] ?? []) }));
+  return subjects.map(({ name, callers }) => ({ subject: name, callers, ...figuresOf(measured, name) }));
 }
 
 /** Two processes on one file, which write at the same time. */
@@ -97,41 +75,43 @@ async function benchTwo(folder: string): Promise<Row[]> {
   await once(child, "message");
   const component = await startComponent(sqlite, {}, { dataDir: folder });
   const state = stateOf(component.blocks);
-  const here: Figures[] = [];
   const there: Figures[] = [];
-  for (let round = -1; round < rounds; round++) {
+  const together = async () => {
     child.send("go");
     const answered = once(child, "message");
-    const figures = await measure(besideSubject(state));
-    const [message] = await answered;
-    if (round < 0) continue;
-    here.push(figures);
-    there.push(message as Figures);
-  }
+    const figures = await measureBeside(state);
+    there.push((await answered)[0] as Figures);
+    return figures;
+  };
+  const name = "set, first of two processes";
+  const here = figuresOf(await takeTurns(rounds, [[name, together]]), name);
   const exited = once(child, "exit");
   child.disconnect();
   await exited;
   await component.close();
   return [
-    { subject: "set, first of two processes", callers: 32, ...medians(here) },
-    { subject: "set, second of two processes", callers: 32, ...medians(there) },
+    { subject: name, callers: callersBeside, ...here },
+    { subject: "set, second of two processes", callers: callersBeside, ...medians(there.slice(1)) },
   ];
 }
 
 /** The second process. */
 async function writeBeside(folder: string): Promise<void> {
   const component = await startComponent(sqlite, {}, { dataDir: folder });
-  const subject = besideSubject(stateOf(component.blocks));
-  process.on("message", async () => process.send?.(await measure(subject)));
+  const state = stateOf(component.blocks);
+  process.on("message", async () => process.send?.(await measureBeside(state)));
   process.on("disconnect", () => component.close());
   process.send?.("ready");
 }
 
-const besideSubject = (state: StateStore): Subject => ({
-  name: "set",
-  callers: 32,
-  run: (index) => set(state, index),
-});
+const measureBeside = (state: StateStore): Promise<Figures> =>
+  measure({ name: "set", run: (index) => set(state, index) }, { callers: callersBeside, rounds, roundMs });
+
+function figuresOf(measured: Map<string, Figures>, name: string): Figures {
+  const figures = measured.get(name);
+  if (figures === undefined) throw new Error(`"${name}" was not measured`);
+  return figures;
+}
 
 function set(state: StateStore, index: number): unknown {
   const operation = {
@@ -166,66 +146,21 @@ function openPlain(path: string) {
   };
 }
 
-async function measure({ callers, run }: Subject): Promise<Figures> {
-  const latencies: number[] = [];
-  const loop = monitorEventLoopDelay({ resolution: 1 });
-  loop.enable();
-  const cpuBefore = process.cpuUsage();
-  const start = performance.now();
-  let index = 0;
-  const caller = async () => {
-    for (let turned = start; ; ) {
-      const sent = performance.now();
-      if (sent - start > roundMs) return;
-      const answer = run(index++);
-      if (answer instanceof Promise) await answer;
-      const answered = performance.now();
-      latencies.push(answered - sent);
-      if (answer instanceof Promise || answered - turned < 1) continue;
-      // What answers at once must let the loop turn now and then, as a server does.
-      await new Promise(setImmediate);
-      turned = performance.now();
-    }
-  };
-  await Promise.all(Array.from({ length: callers }, caller));
-  const elapsedMs = performance.now() - start;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  loop.disable();
-  latencies.sort((a, b) => a - b);
-  const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-  return {
-    perSecond: (latencies.length / elapsedMs) * 1000,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    cpuMicros: (user + system) / latencies.length,
-    loopP99Ms: loop.percentile(99) / 1e6,
-  };
-}
-
-/** The median of each figure over the rounds. */
-function medians(figures: Figures[]): Figures {
-  const of = (name: keyof Figures) => {
-    const sorted = figures.map((each) => each[name]).sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-  };
-  return {
-    perSecond: of("perSecond"),
-    p50Ms: of("p50Ms"),
-    p99Ms: of("p99Ms"),
-    cpuMicros: of("cpuMicros"),
-    loopP99Ms: of("loopP99Ms"),
-  };
-}
-
-function render(rows: Row[]): string {
-  const head = "| | callers | calls/s | p50 ms | p99 ms | CPU µs a call | loop delay p99 ms |";
-  const lines = rows.map(({ subject, callers, perSecond, p50Ms, p99Ms, cpuMicros, loopP99Ms }) => {
-    const cells = [subject, callers, Math.round(perSecond).toLocaleString("en"), p50Ms.toFixed(3), p99Ms.toFixed(2)];
-    return `| ${[...cells, cpuMicros.toFixed(1), loopP99Ms.toFixed(1)].join(" | ")} |`;
-  });
-  const rate = (callers: number) => rows.find((row) => row.subject === "set" && row.callers === callers)?.perSecond;
+function render(rows: readonly Row[]): string {
+  const titles = ["", "callers", "calls/s", "p50 ms", "p99 ms", "CPU µs a call", "loop delay p99 ms"];
+  const cells = rows.map(({ subject, callers, perSecond, p50Ms, p99Ms, clientMicros, loopP99Ms }) => [
+    subject,
+    String(callers),
+    Math.round(perSecond).toLocaleString("en"),
+    p50Ms.toFixed(3),
+    p99Ms.toFixed(2),
+    clientMicros.toFixed(1),
+    loopP99Ms.toFixed(1),
+  ]);
+  const rate = (callers: number) =>
+    rows.find((row) => /^set(, group commit)?$/.test(row.subject) && row.callers === callers)?.perSecond;
   const ratio = (rate(64) ?? Number.NaN) / (rate(1) ?? Number.NaN);
-  return [head, "|---|--:|--:|--:|--:|--:|--:|", ...lines, "", `64 callers: ${ratio.toFixed(1)} times one.`].join("\n");
+  return `${renderTable(titles, cells)}\n\n64 callers: ${ratio.toFixed(1)} times one.`;
 }
 
 await main();

@@ -11,6 +11,8 @@ import { setTimeout as delay } from "node:timers/promises";
 /** A real server on a free port of 127.0.0.1, with its data in a temporary folder; disposing stops it and removes the data. */
 export interface TestServer extends AsyncDisposable {
   readonly port: number;
+  /** Of its first process; it changes with each start. */
+  readonly pid: number;
   /** What a component's `url` wants. */
   readonly url: string;
   /** Its data; the same across restarts. */
@@ -70,6 +72,10 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
     port,
     folder,
     url: kind.url(port),
+    get pid() {
+      if (child?.pid === undefined) throw new Error("the server does not run");
+      return child.pid;
+    },
     async start() {
       if (child !== undefined) throw new Error("the server is running already");
       const { program, args, env } = kind.command(port, folder);
