@@ -10,6 +10,7 @@ const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["file", async () => (await import("@mecha/component-file")).file],
   ["http", async () => (await import("@mecha/component-http")).http],
   ["memory", async () => (await import("@mecha/component-memory")).memory],
+  ["nats", async () => (await import("@mecha/component-nats")).nats],
   ["postgres", async () => (await import("@mecha/component-postgres")).postgres],
   ["redis", async () => (await import("@mecha/component-redis")).redis],
   ["sqlite", async () => (await import("@mecha/component-sqlite")).sqlite],

@@ -40,7 +40,8 @@ export function setFaultyAside(
   };
 }
 
-function earlierFailed(id: string, earlier: string): ComponentError {
+/** What a caller is told of an entry that was held back since one before it, of its topic and ordering key, failed. */
+export function earlierFailed(id: string, earlier: string): ComponentError {
   const message = `event "${id}" was not published, since event "${earlier}" of its ordering key failed; publish both again`;
   return new ComponentError("EARLIER_FAILED", message, { metadata: { earlier } });
 }

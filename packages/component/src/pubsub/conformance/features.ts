@@ -95,14 +95,17 @@ const ordered: CaseDefinition[] = [
         entry("t", "a2", { orderingKey: "a" }),
         entry("t", "free"),
       ]);
-      const first = await consumer.many(kit.harness.holdsBack === "key" ? 2 : 1);
+      const isKey = kit.harness.holdsBack === "key";
+      const first = await consumer.many(isKey ? 2 : 1);
+      // A log engine may have the event without a key in another partition, and give it first.
+      if (!isKey && first.every((lease) => text(lease) === "free")) first.push(await consumer.one());
       const a1 = first.find((lease) => text(lease) === "a1");
       assert(a1 !== undefined);
       await consumer.settle({ type: "retry", handle: a1.handle, afterMs: 700, error: "" });
       await consumer.ack(...first.filter((lease) => lease !== a1));
-      if (kit.harness.holdsBack === "key") await consumer.nothing("a2 waits for a1");
+      if (isKey) await consumer.nothing("a2 waits for a1");
       await kit.elapse(700);
-      const names = await drain(consumer, kit.harness.holdsBack === "key" ? 2 : 3 - (first.length - 1));
+      const names = await drain(consumer, isKey ? 2 : 3 - (first.length - 1));
       assert(names.indexOf("a1") < names.indexOf("a2"), names.join(" "));
     },
   },
