@@ -32,7 +32,7 @@ export const backends: readonly Backend[] = [
   },
   {
     name: "redis",
-    blocks: ["state"],
+    blocks: ["state", "pubsub"],
     needs: ["redis"],
     startServer: () => startRedis({ appendfsync: "always" }),
     resources: (server) => component("redis", server?.url ?? ""),
