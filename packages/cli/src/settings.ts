@@ -67,7 +67,10 @@ export function createRuntimeCommand(name: string) {
         .argParser(parsePort),
     )
     .addOption(
-      new Option("--app-port <number>", "the TCP port that the app listens on, if it does: /readyz waits for it")
+      new Option(
+        "--app-port <number>",
+        "the TCP port that the app listens on, if it does: /readyz waits for it, and subscriptions post there",
+      )
         .env("MECHA_APP_PORT")
         .argParser(parsePort),
     )

@@ -13,6 +13,8 @@ export interface StartOptions {
   settings: RuntimeSettings;
   /** What callers must send; undefined: nothing. */
   token: string | undefined;
+  /** What it sends with what it posts to the app. Default: `MECHA_APP_TOKEN`, if that is set. */
+  appToken?: string;
   /** Takes any free port if the one in `settings` is busy. */
   anyPort: boolean;
   logger: Logger;
@@ -45,6 +47,7 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       ...(settings.appPort !== undefined && { appPort: settings.appPort }),
       allowedOrigins: settings.allowedOrigins,
       ...(token !== undefined && { token }),
+      ...(options.appToken !== undefined && { appToken: options.appToken }),
       // `--no-token` means none, whatever the environment says.
       environment: { ...process.env, MECHA_API_TOKEN: undefined },
       resolveComponent: loadComponent,

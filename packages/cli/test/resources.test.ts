@@ -80,8 +80,11 @@ describe("mecha schema", () => {
     await using folder = await temporaryFolder();
     const ended = await mecha(["schema"], { cwd: folder.path });
     expect(ended.code).toBe(0);
-    const { allOf } = JSON.parse(ended.stdout) as { allOf: { if: unknown }[] };
-    const conditions = JSON.stringify(allOf.map((each) => each.if));
+    const { allOf } = JSON.parse(ended.stdout) as { allOf: { if: unknown; then: { allOf?: { if: unknown }[] } }[] };
+    const conditions = JSON.stringify(
+      allOf.flatMap((each) => [each.if, ...(each.then.allOf ?? []).map((type) => type.if)]),
+    );
+    for (const kind of ["Component", "Subscription"]) expect(conditions).toContain(`"${kind}"`);
     for (const type of ["env", "file", "memory", "postgres", "redis", "sqlite"])
       expect(conditions).toContain(`"${type}"`);
   });

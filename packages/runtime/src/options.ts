@@ -34,8 +34,16 @@ export interface RuntimeOptions {
   allowedHosts?: readonly string[];
   /** Origins (`https://shop.example`) whose web pages may call; pages of any other are refused. Default: none. */
   allowedOrigins?: readonly string[];
-  /** The TCP port that the app listens on, on this machine, 1 to 65535: `/readyz` is 200 only while it does. Default: the app needs none. */
+  /**
+   * The TCP port that the app listens on, on this machine, 1 to 65535: `/readyz` is 200 only while it does, and subscriptions post there. Default:
+   * the app needs none.
+   */
   appPort?: number;
+  /**
+   * What the runtime sends with every request to the app, as `authorization: Bearer …`, so that the app can tell it from others: printable ASCII
+   * without spaces. Default: `MECHA_APP_TOKEN`, else none.
+   */
+  appToken?: string;
   /** Whether to listen on the admin socket (mode 0600, in `dataDir`). Default: true when `listen` is set, else false. */
   adminSocket?: boolean;
   /** Time, for tests. Default: the machine's. */
@@ -75,6 +83,7 @@ export interface ResolvedRuntimeOptions {
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
   readonly appPort: number | undefined;
+  readonly appToken: string | undefined;
   readonly adminSocket: boolean;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
@@ -91,6 +100,10 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
   const listen = options.listen ?? false;
   const token = options.token ?? (listen === false ? undefined : environment.MECHA_API_TOKEN || undefined);
   if (token === "") throw new TypeError("option `token` is empty; leave it out to ask for none");
+  const appToken = options.appToken ?? (environment.MECHA_APP_TOKEN || undefined);
+  if (appToken !== undefined && !/^[\x21-\x7e]+$/.test(appToken)) {
+    throw new TypeError("option `appToken` must be printable ASCII without spaces; leave it out to send none");
+  }
   return {
     appId: dnsLabel("appId", options.appId ?? (environment.MECHA_APP_ID || "app")),
     namespace: dnsLabel("namespace", options.namespace ?? (environment.MECHA_NAMESPACE || "default")),
@@ -105,6 +118,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     allowedHosts: options.allowedHosts ?? [],
     allowedOrigins: options.allowedOrigins ?? [],
     appPort: options.appPort === undefined ? undefined : tcpPort("appPort", options.appPort),
+    appToken,
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),

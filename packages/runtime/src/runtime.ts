@@ -3,6 +3,7 @@ import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import { Health } from "@mecha/api/health";
 import { AdminService, type GetInfoResponse, RuntimeService } from "@mecha/api/runtime";
 import { createInProcessTransport, type RpcServer } from "@mecha/rpc";
+import { createAppClient } from "./app/client.js";
 import { watchAppPort } from "./app/port.js";
 import { appBlocks } from "./blocks/registry.js";
 import { createAdminService } from "./blocks/runtime/admin.js";
@@ -11,15 +12,17 @@ import { createRuntimeService } from "./blocks/runtime/service.js";
 import { createDefinitionLookup } from "./components/definitions.js";
 import { createComponentRegistry } from "./components/registry.js";
 import { ensureDataDir } from "./components/start.js";
-import { type Plan, planResources } from "./config/plan.js";
+import type { App, ResourceService } from "./config/kind.js";
+import { kinds } from "./config/kinds.js";
+import { type Plan, planResources, plansOf } from "./config/plan.js";
 import { ConfigurationError, formatProblem, type Problem } from "./config/problem.js";
 import { resourceStatuses } from "./config/status.js";
 import { watchFiles } from "./config/watch.js";
 import { createHealthDoors } from "./health/doors.js";
 import { createLifecycle } from "./health/lifecycle.js";
 import { createHealthService } from "./health/service.js";
-import { type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
-import { createOutbox } from "./outbox/outbox.js";
+import { type ResolvedRuntimeOptions, type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
+import { type Backlog, createOutbox } from "./outbox/outbox.js";
 import { listen } from "./server/listen.js";
 import { createCallRecorder } from "./telemetry/metrics.js";
 import { createObserver } from "./telemetry/observe.js";
@@ -74,12 +77,20 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   let refused: readonly Problem[] = [];
   if (plan.problems.length > 0) throw new ConfigurationError(plan.problems);
 
-  const appPort = settings.appPort === undefined ? undefined : watchAppPort(settings.appPort, settings.clock);
+  const app = createApp(settings);
   const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
-  const running = appBlocks.map((block) =>
-    block.start({ registry, observer, identity, clock: settings.clock, logger, outbox }),
+  const context = { registry, observer, identity, clock: settings.clock, logger, outbox };
+  const running = appBlocks.map((block) => block.start(context));
+  const services = kinds.flatMap(({ kind, start }): [string, ResourceService][] => {
+    const service = start?.({ ...context, app });
+    return service === undefined ? [] : [[kind, service]];
+  });
+  const describe = (backlogs: readonly Backlog[] = []) =>
+    describeRuntime(identity, registry, backlogs, Object.assign({}, ...services.map(([, service]) => service.info())));
+  const runtimeService = createRuntimeService(
+    async () => describe(await outbox.backlogs()),
+    () => resourceStatuses(plan, refused),
   );
-  const runtimeService = createRuntimeService(identity, registry, outbox, () => resourceStatuses(plan, refused));
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);
     router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));
@@ -96,7 +107,9 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     );
   };
   const doors = [
-    ...createHealthDoors(lifecycle, registry, recorder, appPort),
+    ...createHealthDoors(lifecycle, registry, recorder, app?.health, () =>
+      services.flatMap(([, { metrics }]) => metrics()),
+    ),
     ...running.flatMap(({ door }) => (door === undefined ? [] : [door])),
   ];
 
@@ -128,11 +141,15 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     }
   };
 
-  /** Makes `next` what runs, unless something stands against it. */
+  /** Makes `next` what runs, unless something stands against it. Components first: the other kinds refer to them. */
   const change = async (next: Plan): Promise<readonly Problem[]> => {
     const outboxes = await outbox.prepare(next);
     try {
-      return outboxes.problems.length > 0 ? outboxes.problems : await registry.apply(next);
+      const problems = [...(outboxes.problems.length > 0 ? outboxes.problems : await registry.apply(next))];
+      for (const [kind, service] of services) {
+        if (problems.length === 0) problems.push(...(await service.apply(plansOf(kind, next.others))));
+      }
+      return problems;
     } finally {
       outboxes.release();
     }
@@ -157,11 +174,15 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     logger.info({ deadlineMs }, "draining");
     lifecycle.turn("draining");
     stopWatching();
-    appPort?.close();
+    for (const [, service] of services) service.drain();
     registry.endStreams("the runtime is stopping; open the stream again with its last resume token");
     const timer = Promise.withResolvers<void>();
     const timeout = setTimeout(timer.resolve, deadlineMs);
     try {
+      // While the listeners are there: what the app works on may need the runtime.
+      await Promise.all(services.map(([, service]) => service.close(timer.promise)));
+      app?.health.close();
+      app?.client.close();
       await Promise.all(servers.map((server) => server.close({ deadlineMs })));
       await Promise.race([outbox.close(), timer.promise]);
       await registry.close(timer.promise);
@@ -176,7 +197,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   let endpoint: string | undefined;
   let adminEndpoint: string | undefined;
   try {
-    await registry.apply(plan);
+    const problems = await change(plan);
+    if (problems.length > 0) throw new ConfigurationError(problems);
     for (const { name, definition, blocks, implicit } of plan.components) {
       const fields = { component: name, type: definition.type, blocks };
       if (implicit)
@@ -200,8 +222,14 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       return lifecycle.phase === "ready";
     },
     closed: closed.promise,
-    info: () => describeRuntime(identity, registry),
+    info: describe,
     close,
     [Symbol.asyncDispose]: () => close(),
   };
+}
+
+/** The way to the app, if it listens. */
+function createApp({ appPort, appToken, clock }: ResolvedRuntimeOptions): App | undefined {
+  if (appPort === undefined) return undefined;
+  return { client: createAppClient(appPort, appToken, clock), health: watchAppPort(appPort, clock) };
 }

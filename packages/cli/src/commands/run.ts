@@ -23,6 +23,7 @@ The app finds these in its environment:
   MECHA_ENDPOINT   where the runtime listens (http://127.0.0.1:3600, or another port when 3600 is busy)
   MECHA_APP_ID     its app id
   MECHA_API_TOKEN  what proves that a call comes from it; the clients send it by themselves
+  MECHA_APP_TOKEN  what proves to it that a request comes from the runtime: "authorization: Bearer …" on what subscriptions post
 
 Exit code: the app's; 128 + n when signal n ended it; ${exitCodes.failed} when the runtime could not start or was lost.
 SIGINT, SIGTERM and SIGHUP go on to the app; a second one ends everything at once.

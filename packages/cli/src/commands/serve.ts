@@ -26,6 +26,8 @@ export function createServeCommand() {
 Who may call: on this machine (the default) and on a Unix socket everybody who reaches it, unless there is a token: in
 --token-file, or in MECHA_API_TOKEN. An address that other machines reach needs a token, or --no-token.
 
+What subscriptions post to the app (--app-port) carries MECHA_APP_TOKEN as "authorization: Bearer …", if that is set.
+
 The first SIGINT, SIGTERM or SIGHUP drains: what is in flight is finished, nothing new is taken, exit code 0. A second one
 ends the runtime at once.
 

@@ -6,6 +6,8 @@ export interface StartMessage {
   settings: RuntimeSettings;
   /** What the app will send with its calls. */
   token: string;
+  /** What the runtime will send with what it posts to the app. */
+  appToken: string;
   /** Whether the port was asked for by name: then a busy one is an error, else another is taken. */
   portIsChosen: boolean;
   /** How its log looks, for it cannot see the terminal. */

@@ -24,13 +24,15 @@ export async function run(options: RunOptions): Promise<number> {
   const { settings, command, args } = options;
   const onTerminal = process.stdout.isTTY === true;
   const prefixes = onTerminal ? createPrefixes(settings.appId) : undefined;
-  const token = randomBytes(32).toString("base64url");
+  const token = createToken();
+  const appToken = createToken();
 
   const sidecar = await startSidecar(
     {
       type: "start",
       settings,
       token,
+      appToken,
       portIsChosen: options.portIsChosen,
       pretty: onTerminal,
       color: pc.isColorSupported,
@@ -49,6 +51,7 @@ export async function run(options: RunOptions): Promise<number> {
         MECHA_ENDPOINT: sidecar.endpoint,
         MECHA_APP_ID: settings.appId,
         MECHA_API_TOKEN: token,
+        MECHA_APP_TOKEN: appToken,
       },
     });
     return await supervise(starting, sidecar);
@@ -57,6 +60,8 @@ export async function run(options: RunOptions): Promise<number> {
     await sidecar.stop();
   }
 }
+
+const createToken = () => randomBytes(32).toString("base64url");
 
 /** Waits for the app, passes signals on to it, and stops it when the runtime is lost. */
 async function supervise(starting: Promise<App>, sidecar: SidecarProcess): Promise<number> {

@@ -24,9 +24,9 @@ process.on("SIGTERM", () => void stop());
 
 async function start(message: StartMessage): Promise<void> {
   try {
-    const { settings, token, portIsChosen } = message;
+    const { settings, token, appToken, portIsChosen } = message;
     const logger = await createLogger(settings.logLevel, message);
-    const running = await startRuntime({ settings, token, anyPort: !portIsChosen, logger });
+    const running = await startRuntime({ settings, token, appToken, anyPort: !portIsChosen, logger });
     runtime = running.runtime;
     const { endpoint } = runtime;
     if (endpoint === undefined) throw new Error("the runtime listens nowhere");

@@ -1,33 +1,54 @@
 import { connect } from "node:net";
 import type { Clock } from "@mecha/component";
+import type { AppHealth } from "./health.js";
 
 /** How often a port is tried until the app listens, and from then on. */
 const waitingIntervalMs = 250;
 const watchingIntervalMs = 5000;
+/** How soon after it was found away: often it is only starting anew. */
+const suspectedIntervalMs = 50;
 const connectTimeoutMs = 1000;
 
-/** The port that the app listens on, watched. */
-export interface AppPort {
-  /** Whether the app took the last connection that was tried. */
-  readonly listening: boolean;
-  close(): void;
-}
+/** Apps listen on 127.0.0.1 or on ::1. */
+export const appHost = "localhost";
 
-/** Tries the app's port from now on. */
-export function watchAppPort(port: number, clock: Clock): AppPort {
-  let listening = false;
+/** Tries the app's port from now on: the app is healthy as long as it takes connections. */
+export function watchAppPort(port: number, clock: Clock): AppHealth {
+  const listeners = new Set<() => void>();
+  let healthy = false;
   let closed = false;
   let cancel = () => {};
+
+  const turn = (to: boolean) => {
+    if (healthy === to) return;
+    healthy = to;
+    for (const listener of listeners) listener();
+  };
   const tryIt = async () => {
     const answer = await takesConnections(port);
     if (closed) return;
-    listening = answer;
-    cancel = clock.after(listening ? watchingIntervalMs : waitingIntervalMs, () => void tryIt());
+    // Scheduled before the listeners are told: one of them may suspect it again.
+    tryAfter(answer ? watchingIntervalMs : waitingIntervalMs);
+    turn(answer);
   };
+  const tryAfter = (delayMs: number) => {
+    cancel();
+    cancel = clock.after(delayMs, () => void tryIt());
+  };
+
   void tryIt();
   return {
-    get listening() {
-      return listening;
+    get healthy() {
+      return healthy;
+    },
+    onTurn(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    suspect() {
+      if (!healthy || closed) return;
+      tryAfter(suspectedIntervalMs);
+      turn(false);
     },
     close() {
       closed = true;
@@ -38,8 +59,7 @@ export function watchAppPort(port: number, clock: Clock): AppPort {
 
 function takesConnections(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    // "localhost": apps listen on 127.0.0.1 or on ::1.
-    const socket = connect({ port, host: "localhost", timeout: connectTimeoutMs });
+    const socket = connect({ port, host: appHost, timeout: connectTimeoutMs });
     const done = (answer: boolean) => {
       socket.destroy();
       resolve(answer);

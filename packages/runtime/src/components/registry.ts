@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { AssistStore, Blocks, Clock, SecretStore } from "@mecha/component";
 import { ComponentError, systemClock } from "@mecha/component";
 import { type BlockName, blockNames } from "../blocks/registry.js";
-import { type ComponentPlan, dependenciesOf, problemOf } from "../config/component-plan.js";
+import { type ComponentPlan, dependenciesOf } from "../config/component-plan.js";
 import type { Plan } from "../config/plan.js";
 import { ConfigurationError, type Problem } from "../config/problem.js";
 import { resolveConfig } from "../config/resolve.js";
+import { problemOf } from "../config/resource.js";
 import { watchHealth } from "./health.js";
 import type { LiveComponent } from "./live.js";
 import { findLacking, type StartOptions, startComponent } from "./start.js";
@@ -24,7 +25,7 @@ export interface ComponentRegistry {
    * Makes what runs what `plan` says: starts what is new, swaps what changed, retires what is gone. The first time any problem stops
    * everything and rejects; later a component whose change fails keeps running as it was, and the problems are returned.
    */
-  apply(plan: Plan): Promise<readonly Problem[]>;
+  apply(plan: Pick<Plan, "components">): Promise<readonly Problem[]>;
   /** The component that a call gets: by name, or the default one for "". Throws the error for the caller. */
   use<Name extends BlockName>(block: Name, name: string): Binding<Name>;
   /** Every component that the app can call for a block. */

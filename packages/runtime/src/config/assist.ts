@@ -1,5 +1,6 @@
-import { type ComponentPlan, problemOf } from "./component-plan.js";
+import type { ComponentPlan } from "./component-plan.js";
 import type { Problem } from "./problem.js";
+import { problemOf } from "./resource.js";
 import { didYouMean } from "./suggest.js";
 
 /** Gives every component that needs a state store beside it the one that its resource names, else the default one. */

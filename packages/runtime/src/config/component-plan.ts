@@ -1,12 +1,11 @@
 import type { ComponentDefinition, Durability } from "@mecha/component";
 import type { BlockName } from "../blocks/registry.js";
-import type { ResourceDocument } from "./documents.js";
-import type { Problem } from "./problem.js";
 import type { Reference } from "./references.js";
+import type { ResourcePlan } from "./resource.js";
 
 /** One component as the resources want it; its configuration still has references in it. */
-export interface ComponentPlan {
-  readonly name: string;
+export interface ComponentPlan extends ResourcePlan {
+  readonly kind: "Component";
   readonly definition: ComponentDefinition;
   /** `spec.config`, references and all. */
   readonly rawConfig: unknown;
@@ -23,17 +22,11 @@ export interface ComponentPlan {
   readonly store: string | undefined;
   /** No resource names it. */
   readonly implicit: boolean;
-  readonly document: ResourceDocument;
 }
 
-/** `Component/orders-db` */
-export function resourceId(plan: ComponentPlan): string {
-  return `Component/${plan.name}`;
-}
-
-/** A problem with a component, at a path of its document. */
-export function problemOf(plan: ComponentPlan, message: string, path: readonly PropertyKey[] = []): Problem {
-  return { source: plan.document.sourceOf(path), resource: resourceId(plan), message };
+/** Tells components from what else is planned. */
+export function isComponent(plan: ResourcePlan): plan is ComponentPlan {
+  return plan.kind === "Component";
 }
 
 /** The secret stores that a component's configuration refers to. */

@@ -56,6 +56,7 @@ async function implicitComponent(
   const served = blocks.filter((block) => definition.serves[block] !== undefined);
   if (served.length === 0) return [];
   const plan: ComponentPlan = {
+    kind: "Component",
     name,
     definition,
     rawConfig: {},

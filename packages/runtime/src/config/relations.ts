@@ -1,19 +1,19 @@
 import { appBlocks, type BlockName } from "../blocks/registry.js";
-import { type ComponentPlan, problemOf, secretStoresOf } from "./component-plan.js";
+import { type ComponentPlan, secretStoresOf } from "./component-plan.js";
 import type { Problem } from "./problem.js";
+import { problemOf, type ResourcePlan, resourceId } from "./resource.js";
 import { didYouMean } from "./suggest.js";
 
-/** Requires every component to have a name of its own. */
-export function checkNames(components: readonly ComponentPlan[], problems: Problem[]): void {
-  const first = new Map<string, ComponentPlan>();
-  for (const plan of components) {
-    const other = first.get(plan.name);
-    if (other === undefined) first.set(plan.name, plan);
+/** Requires every resource to have a name of its own among those of its kind. */
+export function checkNames(plans: readonly ResourcePlan[], problems: Problem[]): void {
+  const first = new Map<string, ResourcePlan>();
+  for (const plan of plans) {
+    const other = first.get(resourceId(plan));
+    if (other === undefined) first.set(resourceId(plan), plan);
     else {
       const where = other.document.sourceOf(["metadata", "name"]);
-      problems.push(
-        problemOf(plan, `there is another component "${plan.name}" at ${where}; rename one`, ["metadata", "name"]),
-      );
+      const message = `there is another ${plan.kind.toLowerCase()} "${plan.name}" at ${where}; rename one`;
+      problems.push(problemOf(plan, message, ["metadata", "name"]));
     }
   }
 }

@@ -1,7 +1,8 @@
 import type { SecretStore } from "@mecha/component";
-import { type ComponentPlan, problemOf } from "./component-plan.js";
+import type { ComponentPlan } from "./component-plan.js";
 import type { Problem } from "./problem.js";
 import { type Reference, substitute } from "./references.js";
+import { problemOf } from "./resource.js";
 import { validate } from "./validate.js";
 
 /** Where references point to. */

@@ -1,4 +1,5 @@
 import { defineComponent, z } from "@mecha/component";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, it } from "vitest";
 import { resourceJsonSchema } from "./schema.js";
 
@@ -17,21 +18,27 @@ const definition = defineComponent({
   create: () => Promise.reject(new Error("it never runs")),
 });
 
+interface JsonSchema {
+  const?: unknown;
+  required?: string[];
+  additionalProperties?: unknown;
+  properties?: Record<string, JsonSchema>;
+  items?: JsonSchema;
+  anyOf?: JsonSchema[];
+  allOf?: { if: JsonSchema; then: JsonSchema }[];
+  description?: string;
+}
+
+/** What a document of a kind is judged by. */
+function schemaOf(kind: string): JsonSchema | undefined {
+  const { allOf } = resourceJsonSchema([definition]) as JsonSchema;
+  return allOf?.find((each) => each.if.properties?.kind?.const === kind)?.then;
+}
+
 it("the JSON Schema has the configuration of each type, with a reference allowed at every leaf and no unknown field", () => {
-  const schema = resourceJsonSchema([definition]) as {
-    properties: Record<string, unknown>;
-    allOf: { if: unknown; then: { properties: { spec: { properties: { config: JsonSchema } } } } }[];
-  };
-  interface JsonSchema {
-    required?: string[];
-    additionalProperties?: unknown;
-    properties?: Record<string, JsonSchema>;
-    items?: JsonSchema;
-    anyOf?: JsonSchema[];
-    description?: string;
-  }
-  expect(Object.keys(schema.properties)).toEqual(["apiVersion", "kind", "metadata", "spec"]);
-  const config = schema.allOf[0]?.then.properties.spec.properties.config;
+  const component = schemaOf("Component");
+  expect(Object.keys(component?.properties ?? {})).toEqual(["apiVersion", "kind", "metadata", "spec"]);
+  const config = component?.allOf?.[0]?.then.properties?.spec?.properties?.config;
   expect(config?.required).toEqual(["url"]);
   expect(config?.additionalProperties).toBe(false);
   const leaf = (type: string) => ({
@@ -40,4 +47,22 @@ it("the JSON Schema has the configuration of each type, with a reference allowed
   expect(config?.properties?.url).toMatchObject({ description: "Where it is.", ...leaf("string") });
   expect(config?.properties?.poolSize).toMatchObject(leaf("number"));
   expect(config?.properties?.hosts?.items?.properties?.port).toMatchObject(leaf("number"));
+});
+
+it("the JSON Schema judges each document by its kind", () => {
+  const subscription = schemaOf("Subscription");
+  expect(subscription?.properties?.spec?.required).toEqual(["topic"]);
+  expect(subscription?.properties?.spec?.properties?.ackTimeout).toMatchObject({ type: "string" });
+  const schema = new Ajv2020({ strict: false }).compile(resourceJsonSchema([definition]));
+  const document = (kind: string, spec: object) => ({
+    apiVersion: "mecha.dev/v1",
+    kind,
+    metadata: { name: "a" },
+    spec,
+  });
+  expect(schema(document("Subscription", { topic: "orders", path: "/orders" }))).toBe(true);
+  expect(schema(document("Subscription", { type: "picky", config: { url: "x" } }))).toBe(false);
+  expect(schema(document("Component", { type: "picky", config: { url: "x" } }))).toBe(true);
+  expect(schema(document("Component", { topic: "orders", path: "/orders" }))).toBe(false);
+  expect(schema(document("Subscriptoin", { topic: "orders", path: "/orders" }))).toBe(false);
 });

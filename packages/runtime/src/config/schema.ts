@@ -1,63 +1,27 @@
 import type { ComponentDefinition } from "@mecha/component";
-import { componentResource } from "./component-resource.js";
-import { type Shape, shapeOf } from "./shape.js";
+import { kinds } from "./kinds.js";
+import { type Shape, shapeOf, withoutDialect } from "./shape.js";
 
-const reference: Shape = {
-  oneOf: [
-    {
-      type: "object",
-      description: "The value of an environment variable.",
-      properties: { $env: { type: "string", description: "The variable's name." } },
-      required: ["$env"],
-      additionalProperties: false,
-    },
-    {
-      type: "object",
-      description: "A secret.",
-      properties: { $secret: { type: "string", description: "<secret store>/<key>: env/DB_PASSWORD." } },
-      required: ["$secret"],
-      additionalProperties: false,
-    },
-  ],
-};
-
-/** The JSON Schema of resource files, for editors: `spec.config` is that of `spec.type`, and a reference may stand for any value in it. */
+/** The JSON Schema of resource files, for editors: a document is judged by its kind. */
 export function resourceJsonSchema(definitions: readonly ComponentDefinition[]): Record<string, unknown> {
-  const envelope = shapeOf(componentResource);
-  const types = definitions.map(({ type, description, config }) => ({
-    if: { properties: { spec: { properties: { type: { const: type } }, required: ["type"] } } },
-    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
-    then: {
-      properties: { spec: { properties: { config: { ...allowReferences(closed(shapeOf(config))), description } } } },
-    },
-  }));
-  return { ...envelope, title: "Mecha resource", allOf: types };
-}
-
-/** Without its own `$schema`: it becomes a part of another. */
-function closed({ $schema: _dialect, ...shape }: Shape): Shape {
-  return shape;
-}
-
-/** `shape`, with a reference allowed at every leaf; containers stay what they are. */
-function allowReferences(shape: Shape): Shape {
-  const isContainer = shape.properties !== undefined || shape.items !== undefined || shape.type === "object";
-  if (!isContainer && shape.anyOf === undefined && shape.oneOf === undefined) {
-    const { description, ...leaf } = shape;
-    return { ...(description === undefined ? {} : { description }), anyOf: [leaf, reference] };
-  }
-  const { properties, items, additionalProperties, anyOf, oneOf } = shape;
+  const shapes = kinds.map(({ kind, schema, editorShape }) => {
+    const shape = withoutDialect(shapeOf(schema));
+    return { kind, shape: editorShape?.(shape, definitions) ?? shape };
+  });
+  const names = shapes.map(({ kind }) => kind);
   return {
-    ...shape,
-    ...(properties && { properties: mapValues(properties, allowReferences) }),
-    ...(typeof items === "object" && { items: allowReferences(items) }),
-    ...(typeof additionalProperties === "object" && { additionalProperties: allowReferences(additionalProperties) }),
-    ...(anyOf && { anyOf: anyOf.map(allowReferences) }),
-    ...(oneOf && { oneOf: oneOf.map(allowReferences) }),
-    ...(properties && { additionalProperties: additionalProperties ?? false }),
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "Mecha resource",
+    type: "object",
+    // What an editor offers before it knows the kind.
+    properties: { kind: { enum: names, description: "What this document configures." } },
+    required: ["kind"],
+    allOf: shapes.map(
+      ({ kind, shape }): Shape => ({
+        if: { properties: { kind: { const: kind } }, required: ["kind"] },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+        then: shape,
+      }),
+    ),
   };
-}
-
-function mapValues(record: Record<string, Shape>, map: (shape: Shape) => Shape): Record<string, Shape> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }

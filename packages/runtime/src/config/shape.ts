@@ -15,6 +15,8 @@ export interface Shape {
   anyOf?: Shape[];
   oneOf?: Shape[];
   allOf?: Shape[];
+  if?: Shape;
+  then?: Shape;
   required?: string[];
   $ref?: string;
   $defs?: Record<string, Shape>;
@@ -24,6 +26,11 @@ export interface Shape {
 /** What may be written for `schema`: its input, not what it is parsed to. */
 export function shapeOf(schema: ZodType): Shape {
   return z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Shape;
+}
+
+/** Without its own `$schema`: it becomes a part of another. */
+export function withoutDialect({ $schema: _dialect, ...shape }: Shape): Shape {
+  return shape;
 }
 
 /** `shape` and its alternatives, flattened. */

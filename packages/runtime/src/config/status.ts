@@ -1,7 +1,7 @@
 import { basename } from "node:path";
-import { resourceId } from "./component-plan.js";
 import type { Plan } from "./plan.js";
 import type { Problem } from "./problem.js";
+import { resourceId } from "./resource.js";
 
 /** A resource as `RuntimeService.ListResources` tells of it. */
 export interface ResourceStatus {
@@ -15,9 +15,9 @@ export interface ResourceStatus {
 
 /** The resources that run, each with what was wrong with its last change. */
 export function resourceStatuses(running: Plan, refused: readonly Problem[]): ResourceStatus[] {
-  const named = running.components.filter(({ implicit }) => !implicit);
+  const named = [...running.components.filter(({ implicit }) => !implicit), ...running.others];
   return named.map((plan) => ({
-    kind: "Component",
+    kind: plan.kind,
     name: plan.name,
     source: basename(plan.document.sourceOf([])),
     error: refused

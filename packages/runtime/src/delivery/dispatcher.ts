@@ -16,6 +16,8 @@ export interface Delivery<Item> {
   readonly item: Item;
   readonly attempt: number;
   readonly orderingKey: string;
+  /** Until when the app may settle it, ms since the epoch; `extend` gives it more. */
+  readonly deadline: number;
 }
 
 /** How much may be unsettled at a time. */
@@ -49,6 +51,9 @@ export interface Dispatcher {
   settle(ids: readonly string[], disposition: Disposition): Promise<boolean[]>;
   /** Gives deliveries `ackTimeoutMs` from now, or by default the policy's; per id whether it counted. */
   extend(ids: readonly string[], ackTimeoutMs: number | undefined): Promise<boolean[]>;
+  /** Takes no more until `resume`; what is in flight may still be settled. */
+  pause(): void;
+  resume(): void;
   /** Takes no more; what is in flight may still be settled. */
   stop(): void;
   /** Resolves when nothing is in flight, after `stop`. */
@@ -72,15 +77,18 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
   const { source, policy, credit, clock } = options;
   const inFlight = new Map<string, InFlight>();
   const stopping = new AbortController();
+  /** Ends the wait for more, when it is paused or stopped. */
+  let receiving = new AbortController();
+  let isPaused: boolean = false;
   const idle = Promise.withResolvers<void>();
   let bytes = 0;
-  let wakeForCredit: (() => void) | undefined;
+  let wake: (() => void) | undefined;
   let cancelSweep: (() => void) | undefined;
 
-  /** Credit came back. */
+  /** Credit came back, or more may be taken. */
   const freed = () => {
-    wakeForCredit?.();
-    wakeForCredit = undefined;
+    wake?.();
+    wake = undefined;
     if (inFlight.size === 0 && stopping.signal.aborted) idle.resolve();
   };
 
@@ -125,7 +133,7 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
       const id = options.idOf(attempt, handle);
       inFlight.set(id, { handle, bytes: payload.byteLength, attempt, deadline });
       bytes += payload.byteLength;
-      deliveries.push({ id, item, attempt, orderingKey });
+      deliveries.push({ id, item, attempt, orderingKey, deadline });
     }
     if (settled.length > 0) background(source.settle(settled));
     armSweep();
@@ -140,9 +148,10 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
   const run = async () => {
     let failures = 0;
     while (!stopping.signal.aborted) {
-      if (inFlight.size >= credit.maxItems || (inFlight.size > 0 && bytes >= credit.maxBytes)) {
+      const isFull = inFlight.size >= credit.maxItems || (inFlight.size > 0 && bytes >= credit.maxBytes);
+      if (isPaused || isFull) {
         await new Promise<void>((resolve) => {
-          wakeForCredit = resolve;
+          wake = resolve;
         });
         continue;
       }
@@ -151,7 +160,7 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
           maxItems: credit.maxItems - inFlight.size,
           maxBytes: Math.max(1, credit.maxBytes - bytes),
           leaseMs: policy.ackTimeoutMs + leaseMarginMs,
-          signal: stopping.signal,
+          signal: receiving.signal,
         });
         failures = 0;
         const deliveries = accept(leases);
@@ -167,6 +176,7 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
 
   const stop = () => {
     stopping.abort();
+    receiving.abort();
     freed();
   };
 
@@ -219,6 +229,17 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
       const deadline = clock.now() + ackTimeoutMs;
       for (const delivery of extended) delivery.deadline = deadline;
       return known.map((delivery) => delivery !== undefined && extended.has(delivery));
+    },
+
+    pause() {
+      isPaused = true;
+      receiving.abort();
+    },
+
+    resume() {
+      isPaused = false;
+      if (!stopping.signal.aborted) receiving = new AbortController();
+      freed();
     },
 
     stop,

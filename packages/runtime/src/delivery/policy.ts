@@ -22,7 +22,9 @@ export type Disposition =
   | { readonly type: "ack" }
   /** `afterMs` undefined: by the policy's backoff. */
   | { readonly type: "retry"; readonly afterMs: number | undefined; readonly error: string }
-  | { readonly type: "reject"; readonly error: string };
+  | { readonly type: "reject"; readonly error: string }
+  /** It never reached the app: it costs no attempt. */
+  | { readonly type: "release" };
 
 /** The lease outlives the app's time to answer by this much, so that an ack in the last moment still counts. */
 export const leaseMarginMs = 500;
@@ -38,7 +40,7 @@ export function toSettlement(
   policy: DeliveryPolicy,
   disposition: Disposition,
 ): Settlement {
-  if (disposition.type === "ack") return { type: "ack", handle };
+  if (disposition.type === "ack" || disposition.type === "release") return { type: disposition.type, handle };
   const { error } = disposition;
   if (disposition.type === "reject" || attempt >= policy.maxAttempts) return { type: "dead", handle, error };
   return { type: "retry", handle, afterMs: disposition.afterMs ?? backoffMs(policy, attempt), error };

@@ -117,6 +117,7 @@ export function createPuller(clock: Clock, onSourceError: (error: unknown) => vo
           const leases = await shared.source.receive({ maxItems, maxBytes: maxPullBytes, leaseMs, signal: ended });
           const deliveries: Delivery<Item>[] = [];
           const settled: Settlement[] = [];
+          const deadline = clock.now() + policy.ackTimeoutMs;
           for (const { handle, payload, attempt, orderingKey } of leases) {
             if (isOutOfAttempts(attempt, policy)) {
               settled.push({ type: "dead", handle, error: "" });
@@ -124,7 +125,7 @@ export function createPuller(clock: Clock, onSourceError: (error: unknown) => vo
             }
             const item = read(payload);
             if (item === undefined) settled.push({ type: "ack", handle });
-            else deliveries.push({ id: idOf(attempt, handle), item, attempt, orderingKey });
+            else deliveries.push({ id: idOf(attempt, handle), item, attempt, orderingKey, deadline });
           }
           if (settled.length > 0) await shared.source.settle(settled);
           if (deliveries.length > 0 || ended.aborted) return deliveries;

@@ -11,6 +11,14 @@ export const secondMs = 1_000;
 export const hourMs = 60 * 60 * secondMs;
 export const dayMs = 24 * hourMs;
 
+/** The bounds of a policy; durations in ms. */
+export const policyLimits = {
+  maxAttempts: [1, 1000],
+  minBackoffMs: [0, hourMs],
+  maxBackoffMs: [0, dayMs],
+  ackTimeoutMs: [secondMs, hourMs],
+} as const;
+
 /** What is in effect where nobody asks for anything. */
 export const defaultPolicy: DeliveryPolicy = {
   maxAttempts: 10,
@@ -28,21 +36,21 @@ export function toPolicy(
   const at = `${path}retry.`;
   const maxAttempts = toCount(
     retry?.maxAttempts ?? 0,
-    [1, 1000],
+    policyLimits.maxAttempts,
     defaultPolicy.maxAttempts,
     `${at}max_attempts`,
     violations,
   );
   const minBackoffMs = within(
     retry?.minBackoff,
-    [0, hourMs],
+    policyLimits.minBackoffMs,
     defaultPolicy.minBackoffMs,
     `${at}min_backoff`,
     violations,
   );
   const maxBackoffMs = within(
     retry?.maxBackoff,
-    [0, dayMs],
+    policyLimits.maxBackoffMs,
     Math.max(defaultPolicy.maxBackoffMs, minBackoffMs),
     `${at}max_backoff`,
     violations,
@@ -50,7 +58,7 @@ export function toPolicy(
   if (maxBackoffMs < minBackoffMs) violations.add(`${at}max_backoff`, "is less than min_backoff");
   const ackTimeoutMs = within(
     ackTimeout,
-    [secondMs, hourMs],
+    policyLimits.ackTimeoutMs,
     defaultPolicy.ackTimeoutMs,
     `${path}ack_timeout`,
     violations,

@@ -1,8 +1,8 @@
-import type { AppPort } from "../app/port.js";
+import type { AppHealth } from "../app/health.js";
 import type { Door } from "../blocks/block.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import { send, sendJson } from "../server/http.js";
-import { type CallRecorder, createMetrics, type Metrics } from "../telemetry/metrics.js";
+import { type CallRecorder, createMetrics, type Metrics, type Sample } from "../telemetry/metrics.js";
 import type { Lifecycle } from "./lifecycle.js";
 
 /** `/healthz` (alive), `/readyz` (takes calls, and so does the app if it has a port) and `/metrics`; all without a token, so they name nothing secret. */
@@ -10,7 +10,8 @@ export function createHealthDoors(
   lifecycle: Lifecycle,
   registry: ComponentRegistry,
   recorder: CallRecorder,
-  appPort: AppPort | undefined,
+  app: AppHealth | undefined,
+  moreMetrics: () => readonly Sample[],
 ): Door[] {
   let metrics: Promise<Metrics> | undefined;
   return [
@@ -23,7 +24,7 @@ export function createHealthDoors(
       // A component that is away does not make the runtime unready: every replica would leave the balancer at once, and none could answer
       // what needs that component not. Its state is told, and grpc.health has it per block.
       handle: async (_request, response) => {
-        const waiting = lifecycle.phase === "ready" && appPort?.listening === false;
+        const waiting = lifecycle.phase === "ready" && app?.healthy === false;
         const ready = lifecycle.phase === "ready" && !waiting;
         const unhealthy = registry.list().filter(({ health }) => !health.healthy);
         sendJson(response, ready ? 200 : 503, {
@@ -35,7 +36,7 @@ export function createHealthDoors(
     {
       prefix: "/metrics",
       handle: async (_request, response) => {
-        metrics ??= createMetrics(recorder, registry);
+        metrics ??= createMetrics(recorder, registry, moreMetrics);
         const { contentType, text } = await metrics;
         send(response, 200, { "content-type": contentType }, await text());
       },

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type ComponentPlan, problemOf } from "../config/component-plan.js";
+import type { ComponentPlan } from "../config/component-plan.js";
 import type { Problem } from "../config/problem.js";
+import { problemOf } from "../config/resource.js";
 import type { Route } from "./route.js";
 
 /** A way that a change of the resources would end. */

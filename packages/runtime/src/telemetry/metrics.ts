@@ -1,4 +1,4 @@
-import type { MetricValueWithName, Registry } from "prom-client";
+import type { Counter as CounterMetric, Gauge as GaugeMetric, MetricValueWithName, Registry } from "prom-client";
 import type { ComponentRegistry } from "../components/registry.js";
 
 /** Upper bounds of the duration buckets, in seconds: from an embedded read to a call that waited for infrastructure. */
@@ -60,6 +60,21 @@ export function createCallRecorder(): CallRecorder {
 const durationName = "mecha_rpc_duration_seconds";
 const durationHelp = "How long calls took, by the code they ended with; of a stream, how long it was open.";
 
+/** A value that somebody else counts. */
+export interface Sample {
+  readonly metric: SampledMetric;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** What a {@link Sample} is of. */
+export interface SampledMetric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge";
+  readonly labels: readonly string[];
+}
+
 /** What Prometheus scrapes. */
 export interface Metrics {
   readonly contentType: string;
@@ -67,7 +82,11 @@ export interface Metrics {
 }
 
 /** The metrics of this runtime, in a registry of its own. prom-client is loaded here: only a runtime that is scraped pays for it. */
-export async function createMetrics(calls: CallRecorder, components: ComponentRegistry): Promise<Metrics> {
+export async function createMetrics(
+  calls: CallRecorder,
+  components: ComponentRegistry,
+  collect: () => readonly Sample[],
+): Promise<Metrics> {
   const { Gauge, Counter, Histogram, Registry } = await import("prom-client");
   // What was counted already is handed over when it is asked for; prom-client's own counting would cost every call more than a state read.
   const blank = new Histogram({ name: durationName, help: durationHelp, registers: [] });
@@ -119,7 +138,27 @@ export async function createMetrics(calls: CallRecorder, components: ComponentRe
       this.set(performance.eventLoopUtilization().utilization);
     },
   });
-  return { contentType: registry.contentType, text: () => registry.metrics() };
+
+  /** One of each metric that was ever sampled; their values are replaced at every scrape. */
+  const sampled = new Map<SampledMetric, GaugeMetric | CounterMetric>();
+  const sample = () => {
+    for (const metric of sampled.values()) metric.reset();
+    for (const { metric, labels, value } of collect()) {
+      const { name, help, type } = metric;
+      const own =
+        sampled.get(metric) ??
+        new (type === "counter" ? Counter : Gauge)({ name, help, labelNames: metric.labels, registers });
+      sampled.set(metric, own);
+      own.inc({ ...labels }, value);
+    }
+  };
+  return {
+    contentType: registry.contentType,
+    text() {
+      sample();
+      return registry.metrics();
+    },
+  };
 }
 
 function histogramValues({ service, method, outcomes }: MethodRecord): MetricValueWithName<string>[] {

@@ -20,7 +20,10 @@ import { toTimestamp } from "../time.js";
 export const readEvent = (payload: Uint8Array): Event => fromBinary(EventSchema, payload);
 
 /** A delivery as a message. */
-export function toDelivery({ id, item, attempt, orderingKey }: Delivery<Event>, topic: string) {
+export function toDelivery(
+  { id, item, attempt, orderingKey }: Pick<Delivery<Event>, "id" | "item" | "attempt" | "orderingKey">,
+  topic: string,
+) {
   const delivery = create(DeliverySchema);
   delivery.deliveryId = id;
   delivery.event = item;

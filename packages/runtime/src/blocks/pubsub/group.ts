@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Open } from "@mecha/api/pubsub";
 import type { GroupCall, GroupSettings } from "@mecha/component";
 import type { Binding, ComponentRegistry } from "../../components/registry.js";
@@ -38,8 +39,11 @@ export function createGroups(
 
     /** Opens a group, making it if it is new. */
     async open(open: Open, signal: AbortSignal): Promise<OpenGroup> {
-      const { binding, call } = find(open.pubsub, open.topic, open.group, "open.");
+      const { binding, call } = find(open.pubsub, open.topic, open.ephemeral ? ephemeralName() : open.group, "open.");
       const violations = new Violations();
+      if (open.ephemeral && (open.group !== "" || open.updateGroup)) {
+        violations.add("open.ephemeral", "makes a group of the stream's own; leave group and update_group out");
+      }
       const settings = open.settings && toSettings(open.settings, "open.settings.", violations);
       if (open.updateGroup && settings === undefined) {
         violations.add("open.settings", "is missing; update_group says that the group's settings become these");
@@ -65,6 +69,9 @@ export function createGroups(
     isOwn: (group: string) => group.startsWith(`${appId}/`),
   };
 }
+
+/** Nobody else comes upon it. */
+const ephemeralName = () => `ephemeral-${randomUUID()}`;
 
 /** What {@link createGroups} gives. */
 export type Groups = ReturnType<typeof createGroups>;

@@ -276,6 +276,39 @@ describe("a subscription", () => {
     const third = new Conversation(pubsub, open("orders", { ...settings(4), updateGroup: true }));
     expect(await third.hear()).toMatchObject({ case: "opened" });
   });
+
+  test("that is ephemeral takes no event from others, and leaves no group behind", async () => {
+    const { pubsub } = await startRuntime();
+    const app = new Conversation(pubsub, open("orders"));
+    await app.hear();
+    const tail = new Conversation(pubsub, open("orders", { ephemeral: true }));
+    const opened = await tail.hear();
+    const group = opened.case === "opened" ? opened.value.group : "";
+    expect(group).toMatch(/^ephemeral-/);
+    await publish(pubsub, "orders", "one");
+    expect((await app.deliveries()).map(text)).toEqual(["one"]);
+    expect((await tail.deliveries()).map(text)).toEqual(["one"]);
+    tail.hangUp();
+    // The group is gone when opening it by its name makes a new one, with other settings.
+    const settings = create(GroupSettingsSchema, { filter: "true" });
+    const isGone = () =>
+      pubsub.pull({ open: { topic: "orders", group, settings } }).then(
+        () => true,
+        () => false,
+      );
+    for (const deadline = Date.now() + 10_000; !(await isGone()); ) {
+      if (Date.now() > deadline) throw new Error("the group is still there");
+      await new Promise(setImmediate);
+    }
+  });
+
+  test.each([{ group: "g" }, { updateGroup: true, settings: {} }])("that is ephemeral takes no %j", async (more) => {
+    const { pubsub } = await startRuntime();
+    const error = await new Conversation(pubsub, open("orders", { ephemeral: true, ...more })).hear().catch(reasonOf);
+    expect(error).toEqual([Code.InvalidArgument, "BAD_REQUEST"]);
+    const pulled = await pubsub.pull({ open: { topic: "orders", ephemeral: true } }).catch(reasonOf);
+    expect(pulled).toEqual([Code.InvalidArgument, "BAD_REQUEST"]);
+  });
 });
 
 describe("pull", () => {

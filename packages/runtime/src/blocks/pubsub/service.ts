@@ -113,6 +113,10 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
 
     async pull(request, { signal }: CallContext) {
       if (request.open === undefined) throw badRequest([{ field: "open", description: "is missing" }]);
+      if (request.open.ephemeral) {
+        const description = "is for streams: no call would end the group; open one with a name, or a stream";
+        throw badRequest([{ field: "open.ephemeral", description }]);
+      }
       const group = await groups.open(request.open, signal);
       const deliveries = await group.binding.live.track(pull(puller, request, group, signal));
       return { deliveries, settings: toSettingsMessage(group.settings) };

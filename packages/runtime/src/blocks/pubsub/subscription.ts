@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Event, type Open, type SubscribeResponse, SubscribeResponseSchema } from "@mecha/api/pubsub";
-import type { Clock } from "@mecha/component";
+import type { Clock, DeliverySource } from "@mecha/component";
 import type { OpenStream } from "../../delivery/stream.js";
 import { toCredit } from "../../delivery/terms.js";
 import { Violations } from "../validation.js";
@@ -26,9 +26,10 @@ export async function openSubscription(
   violations.throwIfAny();
   const group = await groups.open(open, signal);
   const { topic } = group.call;
+  const source = group.binding.serve.consume(group.call);
   return {
     live: group.binding.live,
-    source: group.binding.serve.consume(group.call),
+    source: open.ephemeral ? deletingGroup(source, group) : source,
     policy: group.settings,
     credit,
     clock,
@@ -42,6 +43,19 @@ export async function openSubscription(
     },
     ackResult: (results) => respond({ case: "ackResult", value: { results } }),
     draining: () => respond({ case: "draining", value: {} }),
+  };
+}
+
+/** A source whose group goes with it. */
+function deletingGroup(source: DeliverySource, { binding, call }: OpenGroup): DeliverySource {
+  return {
+    receive: (asked) => source.receive(asked),
+    settle: (settlements) => source.settle(settlements),
+    extend: (handles, leaseMs) => source.extend(handles, leaseMs),
+    async close() {
+      await source.close();
+      await binding.serve.deleteGroup(call);
+    },
   };
 }
 

@@ -8,6 +8,9 @@ const { maxNameLength, maxOrderingKeyBytes, maxDelayMs } = pubsubLimits;
 
 const name = new RegExp(`^[A-Za-z0-9._-]{1,${maxNameLength}}$`);
 
+/** The longest filter. */
+export const maxFilterBytes = 4096;
+
 /** What a group has that asks for nothing. */
 export const defaultSettings: GroupSettings = {
   filter: "",
@@ -46,7 +49,7 @@ export function checkEntry(entry: PublishEntry, path: string, violations: Violat
 
 /** A group's settings, with defaults for what is not set. */
 export function toSettings(message: GroupSettingsMessage, path: string, violations: Violations): GroupSettings {
-  checkBytes(`${path}filter`, message.filter, 4096, violations);
+  checkBytes(`${path}filter`, message.filter, maxFilterBytes, violations);
   return {
     filter: message.filter,
     ordered: message.ordered,

@@ -9,11 +9,11 @@ import {
   Health,
 } from "@mecha/api/runtime";
 import type { Binding } from "@mecha/component";
-import packageJson from "../../../package.json" with { type: "json" };
 import type { LiveComponent } from "../../components/live.js";
 import type { ComponentRegistry } from "../../components/registry.js";
 import { durabilityOf, featuresOf } from "../../components/start.js";
 import type { Backlog } from "../../outbox/outbox.js";
+import { version } from "../../version.js";
 
 /** What of a runtime does not change while it runs. */
 export interface Identity {
@@ -23,14 +23,12 @@ export interface Identity {
   readonly startTime: number;
 }
 
-/** The version of this package. */
-export const version: string = packageJson.version;
-
-/** Describes the runtime; `backlogs` is what its components keep for others. */
+/** Describes the runtime; `backlogs` is what its components keep for others, `more` what runs beside them. */
 export function describeRuntime(
   { namespace, appId, startTime }: Identity,
   registry: ComponentRegistry,
   backlogs: readonly Backlog[] = [],
+  more: MessageInitShape<typeof GetInfoResponseSchema> = {},
 ): GetInfoResponse {
   return create(GetInfoResponseSchema, {
     version,
@@ -39,6 +37,7 @@ export function describeRuntime(
     startTime: timestampFromMs(startTime),
     processId: BigInt(process.pid),
     components: [...registry.list()].sort(byName).map((live) => describeComponent(live, backlogs)),
+    ...more,
   });
 }
 

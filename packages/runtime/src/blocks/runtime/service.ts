@@ -1,20 +1,15 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { RuntimeService } from "@mecha/api/runtime";
-import type { ComponentRegistry } from "../../components/registry.js";
+import type { GetInfoResponse, RuntimeService } from "@mecha/api/runtime";
 import type { ResourceStatus } from "../../config/status.js";
-import type { Outbox } from "../../outbox/outbox.js";
 import { badRequest, checkPageSize } from "../validation.js";
-import { describeRuntime, type Identity } from "./info.js";
 
 /** `mecha.runtime.v1.RuntimeService`: what the runtime is, and what it was configured with. */
 export function createRuntimeService(
-  identity: Identity,
-  registry: ComponentRegistry,
-  outbox: Outbox,
+  describe: () => Promise<GetInfoResponse>,
   listResources: () => readonly ResourceStatus[],
 ) {
   return {
-    getInfo: async () => describeRuntime(identity, registry, await outbox.backlogs()),
+    getInfo: describe,
     listResources({ pageSize, pageToken }) {
       const limit = checkPageSize("page_size", pageSize);
       const all = [...listResources()].sort((a, b) => (positionOf(a) < positionOf(b) ? -1 : 1));

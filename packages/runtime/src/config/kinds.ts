@@ -1,0 +1,6 @@
+import { subscriptionKind } from "../subscriptions/kind.js";
+import { componentKind } from "./component-kind.js";
+import type { Kind } from "./kind.js";
+
+/** Every kind of resource, each after those that it refers to: adding one adds a line. */
+export const kinds: readonly Kind[] = [componentKind, subscriptionKind];
