@@ -1,4 +1,4 @@
-import { missing, startPostgres, startRedis, type TestServer, type Tool } from "@mecha/test-servers";
+import { missing, startNats, startPostgres, startRedis, type TestServer, type Tool } from "@mecha/test-servers";
 
 /** A component that promises to lose nothing, as whole-system tests run it. */
 export interface Backend {
@@ -20,7 +20,7 @@ spec:
   config: { url: "${url}" }
 `;
 
-/** Every component whose durability is HOST or better. */
+/** Every component whose answered writes survive a SIGKILL of whatever keeps them. */
 export const backends: readonly Backend[] = [
   { name: "sqlite", blocks: ["state", "pubsub"], needs: [], resources: () => undefined },
   {
@@ -36,6 +36,14 @@ export const backends: readonly Backend[] = [
     needs: ["redis"],
     startServer: () => startRedis({ appendfsync: "always" }),
     resources: (server) => component("redis", server?.url ?? ""),
+  },
+  {
+    name: "nats",
+    blocks: ["pubsub"],
+    needs: ["nats"],
+    startServer: startNats,
+    // Before 2.10 the server cannot sync every write: a crash of the host may cost some, a SIGKILL must not.
+    resources: (server) => `${component("nats", server?.url ?? "")}  acceptDurability: PROCESS\n`,
   },
 ];
 

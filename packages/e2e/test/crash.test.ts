@@ -13,7 +13,7 @@ interface Writer {
   attempted: number;
 }
 
-describe.each(backends)("$name", (backend) => {
+describe.each(backends.filter(({ blocks }) => blocks.includes("state")))("$name", (backend) => {
   describe.skipIf(isMissing(backend))("a runtime that is killed at any moment", () => {
     test(`loses no acknowledged write and leaves no half transaction, ${rounds} times`, async () => {
       await using server = await backend.startServer?.();

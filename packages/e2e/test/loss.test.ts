@@ -1,17 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { type Backend, backends, isMissing } from "../src/backends.ts";
+import type { Backend } from "../src/backends.ts";
 import type { Kill } from "../src/loss/kills.ts";
 import { tryLoss } from "../src/loss/run.ts";
+import { isSubjectMissing, subjects } from "../src/loss/subjects.ts";
 
 // `pnpm loss` does the same in 30 rounds.
 const rounds = 3;
 const seed = process.env.MECHA_LOSS_SEED ?? Math.random().toString(36).slice(2, 10);
 
-describe.each(backends.filter(({ blocks }) => blocks.includes("pubsub")))("$name", (backend) => {
-  test.skipIf(isMissing(backend))(
+describe.each(subjects)("$name", (subject) => {
+  test.skipIf(isSubjectMissing(subject))(
     `loses and reorders no event while everything is killed (MECHA_LOSS_SEED=${seed})`,
     async () => {
-      const report = await tryLoss(backend, { rounds, seed });
+      const report = await tryLoss(subject, { rounds, seed });
       expect(report).toMatchObject({ lost: 0, reordered: 0, foreign: 0, dead: 0 });
       expect(report.acknowledged).toBeGreaterThan(rounds);
     },
@@ -35,6 +36,9 @@ spec: { type: memory, acceptDurability: PROCESS }
     { victim: "subscriber", index: 0, atMs: 0, downMs: 1_000 },
     { victim: "runtime", index: 0, atMs: 500, downMs: 0 },
   ];
-  const report = await tryLoss(forgetful, { rounds: 1, seed, kills, patienceMs: 2_000 });
+  const report = await tryLoss(
+    { name: "memory", backend: forgetful, outbox: false },
+    { rounds: 1, seed, kills, patienceMs: 2_000 },
+  );
   expect(report.lost).toBeGreaterThan(0);
 }, 120_000);

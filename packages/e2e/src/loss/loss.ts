@@ -1,16 +1,17 @@
 // `pnpm loss`: whether components lose or reorder events while everything is killed.
 import { parseArgs } from "node:util";
-import { type Backend, backends, isMissing } from "../backends.ts";
 import { isSound, type LossReport, tryLoss } from "./run.ts";
+import { isSubjectMissing, type Subject, subjects } from "./subjects.ts";
 import { renderReports } from "./table.ts";
 
-const tried = backends.filter(({ blocks }) => blocks.includes("pubsub"));
+const names = subjects.map(({ name }) => name).join(", ");
 const help = `Publishes numbered events from 4 processes to \`mecha serve\`, kills publishers, runtime, subscriber and
 the component's server with SIGKILL at random moments, brings all back, and counts what became of every event.
 
   pnpm loss [--component NAMES] [--rounds N] [--seed TEXT] [--json]
 
-  --component  which, separated by commas: ${tried.map(({ name }) => name).join(", ")}. Default: all.
+  --component  which, separated by commas: ${names}.
+               Default: all. With "outbox" events are published within transactions of a state store.
   --rounds     rounds for each; in every one all are killed once, two publishers. Default: 30.
   --seed       kills at the same moments as the run that printed it. Default: a new one.
   --json       reports as JSON instead of a table.
@@ -32,24 +33,24 @@ if (!Number.isInteger(rounds) || rounds < 1) refuse(`--rounds is "${values.round
 const chosen = values.component === undefined ? installed() : values.component.split(",").map(find);
 
 const reports: LossReport[] = [];
-for (const backend of chosen) {
+for (const subject of chosen) {
   const isTerminal = process.stderr.isTTY;
   try {
-    const report = await tryLoss(backend, {
+    const report = await tryLoss(subject, {
       rounds,
       seed: values.seed,
       onRound(round, { acknowledged, lost, reordered }) {
-        const line = `${backend.name}: round ${round} of ${rounds}, ${acknowledged} acknowledged, ${lost} lost, ${reordered} reordered`;
+        const line = `${subject.name}: round ${round} of ${rounds}, ${acknowledged} acknowledged, ${lost} lost, ${reordered} reordered`;
         if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
         else if (lost + reordered > 0) process.stderr.write(`${line}\n`);
       },
     });
     reports.push(report);
     if (!isSound(report)) process.exitCode = 1;
-    if (report.foreign > 0) console.error(`\n${backend.name}: ${report.foreign} deliveries of what nobody published`);
-    if (report.dead > 0) console.error(`\n${backend.name}: ${report.dead} dead letters, though no event is poisonous`);
+    if (report.foreign > 0) console.error(`\n${subject.name}: ${report.foreign} deliveries of what nobody published`);
+    if (report.dead > 0) console.error(`\n${subject.name}: ${report.dead} dead letters, though no event is poisonous`);
   } catch (error) {
-    console.error(`\n${backend.name}:`, error);
+    console.error(`\n${subject.name}:`, error);
     process.exitCode = 1;
   }
   if (isTerminal) process.stderr.write("\r\u001b[K");
@@ -74,17 +75,16 @@ function parse() {
 }
 
 /** All that can be tried here; says what cannot. */
-function installed(): Backend[] {
-  return tried.filter((backend) => {
-    if (!isMissing(backend)) return true;
-    console.error(`${backend.name} is skipped: ${backend.needs.join(" and ")} is not installed`);
+function installed(): Subject[] {
+  return subjects.filter((subject) => {
+    if (!isSubjectMissing(subject)) return true;
+    console.error(`${subject.name} is skipped: ${subject.backend.needs.join(" and ")} is not installed`);
     return false;
   });
 }
 
-function find(name: string): Backend {
-  const backend = tried.find((one) => one.name === name);
-  return backend ?? refuse(`there is no "${name}"; there are: ${tried.map((one) => one.name).join(", ")}`);
+function find(name: string): Subject {
+  return subjects.find((one) => one.name === name.trim()) ?? refuse(`there is no "${name}"; there are: ${names}`);
 }
 
 function refuse(message: string): never {

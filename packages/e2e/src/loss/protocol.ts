@@ -11,6 +11,8 @@ export interface PublisherOptions {
   readonly endpoint: string;
   readonly topic: string;
   readonly seed: string;
+  /** Whether it publishes within transactions. */
+  readonly outbox: boolean;
   /** Its ordering keys, each with the number of the first event that is not acknowledged. */
   readonly keys: readonly EventName[];
 }

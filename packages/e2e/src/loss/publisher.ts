@@ -1,20 +1,20 @@
 // A program of the harness: publishes numbered events until its standard input ends, and then what is not acknowledged yet.
 import { setTimeout as delay } from "node:timers/promises";
-import { createPubSubClient, type PublishEntry } from "@mecha/pubsub";
-import { type EventName, eventId, type PublisherOptions, tell } from "./protocol.ts";
+import { type EventName, type PublisherOptions, tell } from "./protocol.ts";
 import { createRandom, integer } from "./random.ts";
 import { passes } from "./trouble.ts";
+import { byCall, byTransaction } from "./ways.ts";
 
 /** How many callers share the keys. */
 const callers = 4;
-/** The most that one PublishMany takes here. */
+/** The most that are published together. */
 const maxEntries = 10;
 /** The longest pause between two calls of one caller, in ms: what is published must also be consumed, on the same machine. */
 const maxPauseMs = 15;
 
-const { endpoint, topic, seed, keys }: PublisherOptions = JSON.parse(process.argv[2] ?? "");
+const { endpoint, topic, seed, outbox, keys }: PublisherOptions = JSON.parse(process.argv[2] ?? "");
 const random = createRandom(seed);
-const pubsub = createPubSubClient({ endpoint });
+const way = outbox ? byTransaction(endpoint, topic) : byCall(endpoint, topic);
 let stopping = false;
 process.stdin.resume().on("end", () => {
   stopping = true;
@@ -39,38 +39,12 @@ async function publishAll(own: readonly EventName[]): Promise<void> {
 
 /** Publishes once; which events are left, to be published again under the same ids. */
 async function publish(events: EventName[]): Promise<EventName[]> {
-  const outcomes = await (events.length === 1 ? publishOne(events) : publishMany(events));
+  const outcomes = await way.publish(events);
   const done = events.filter((_, index) => outcomes[index] === "published");
   if (done.length > 0) tell(["ack", ...done]);
   for (const outcome of outcomes) if (outcome !== "published" && !passes(outcome)) fail(outcome);
   if (done.length < events.length) await delay(10);
   return events.filter((event) => !done.includes(event));
-}
-
-async function publishOne(events: readonly EventName[]): Promise<unknown[]> {
-  return Promise.all(
-    events.map(async (event) => {
-      const { data, ...options } = entryOf(event);
-      return pubsub.publish(topic, data, options).then(
-        () => "published",
-        (error: unknown) => error,
-      );
-    }),
-  );
-}
-
-async function publishMany(events: readonly EventName[]): Promise<unknown[]> {
-  try {
-    const outcomes = await pubsub.publishMany(events.map(entryOf));
-    return outcomes.map((outcome) => (outcome.ok ? "published" : outcome.error));
-  } catch (error) {
-    return events.map(() => error);
-  }
-}
-
-function entryOf(event: EventName): PublishEntry {
-  const [orderingKey, number] = event;
-  return { topic, id: eventId(event), orderingKey, data: { number } };
 }
 
 function fail(error: unknown): never {
@@ -81,4 +55,4 @@ function fail(error: unknown): never {
 await Promise.all(
   Array.from({ length: callers }, (_, caller) => publishAll(keys.filter((_, index) => index % callers === caller))),
 );
-await pubsub.close();
+await way.close();

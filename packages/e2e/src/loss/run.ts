@@ -5,12 +5,12 @@ import { RuntimeService } from "@mecha/api/runtime";
 import { createPubSubClient } from "@mecha/pubsub";
 import { createTransport } from "@mecha/rpc";
 import type { TestServer } from "@mecha/test-servers";
-import type { Backend } from "../backends.ts";
 import { type Served, serveMecha } from "../mecha.ts";
 import { type Kill, planKills, type Victim } from "./kills.ts";
 import { type Group, Ledger, type Verdict } from "./ledger.ts";
 import type { EventName } from "./protocol.ts";
 import { createRandom } from "./random.ts";
+import type { Subject } from "./subjects.ts";
 import { startWorker, type Worker, type WorkerOrders } from "./worker.ts";
 
 const publishers = 4;
@@ -61,7 +61,7 @@ interface Scene {
 }
 
 /** Kills publishers, runtime, subscriber and server while events flow, round after round, and counts what became of each event. */
-export async function tryLoss(backend: Backend, options: LossOptions): Promise<LossReport> {
+export async function tryLoss({ name, backend, outbox }: Subject, options: LossOptions): Promise<LossReport> {
   const begun = performance.now();
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await backend.startServer?.());
@@ -76,7 +76,7 @@ export async function tryLoss(backend: Backend, options: LossOptions): Promise<L
     stack.use(startWorker(program, orders, ledger.hear, broken.reject));
   const startPublisher = (index: number, seed: string) => {
     const keys = keysOf(index).map((key) => ledger.firstOpen(key));
-    return start("publisher", { endpoint, topic, seed: `${seed} ${index}`, keys });
+    return start("publisher", { endpoint, topic, seed: `${seed} ${index}`, outbox, keys });
   };
   const startSubscriber = () => start("subscriber", { endpoint, topic, groups: groups.map(({ name }) => name) });
   const killed = { publisher: 0, runtime: 0, subscriber: 0, server: 0 };
@@ -89,7 +89,7 @@ export async function tryLoss(backend: Backend, options: LossOptions): Promise<L
     startSubscriber,
     subscriber: startSubscriber(),
   };
-  const random = createRandom(options.seed, backend.name);
+  const random = createRandom(options.seed, name);
 
   for (let round = 1; round <= options.rounds; round++) {
     const kills = options.kills ?? planKills(random, publishers, server !== undefined);
@@ -99,7 +99,7 @@ export async function tryLoss(backend: Backend, options: LossOptions): Promise<L
   }
   await scene.subscriber.finish();
   return {
-    component: backend.name,
+    component: name,
     rounds: options.rounds,
     seed: options.seed,
     ordered: groups.some(({ ordered }) => ordered),
