@@ -9,11 +9,13 @@ const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["env", async () => (await import("@mecha/component-env")).env],
   ["file", async () => (await import("@mecha/component-file")).file],
   ["http", async () => (await import("@mecha/component-http")).http],
+  ["localfile", async () => (await import("@mecha/component-localfile")).localfile],
   ["memory", async () => (await import("@mecha/component-memory")).memory],
   ["nats", async () => (await import("@mecha/component-nats")).nats],
   ["postgres", async () => (await import("@mecha/component-postgres")).postgres],
   ["redis", async () => (await import("@mecha/component-redis")).redis],
   ["sqlite", async () => (await import("@mecha/component-sqlite")).sqlite],
+  ["webhook", async () => (await import("@mecha/component-webhook")).webhook],
 ]);
 
 /** The types that {@link loadComponent} knows. */

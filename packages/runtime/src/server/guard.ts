@@ -12,8 +12,11 @@ export interface GuardOptions {
   readonly allowedOrigins: readonly string[];
 }
 
-/** Paths that answer without a token: for load balancers, orchestrators and scrapers, and webhooks, which know their senders themselves. */
-const open = /^\/(healthz|readyz|metrics|webhook\/[^?]+|grpc\.health\.v1\.Health\/[A-Za-z]+)(\?|$)/;
+/** Paths that answer without a token: for load balancers, orchestrators and scrapers. */
+const open = /^\/(healthz|readyz|metrics|grpc\.health\.v1\.Health\/[A-Za-z]+)(\?|$)/;
+
+/** Bindings' plain HTTP: its senders are elsewhere, call it by names of their own, and are told apart by what they sign. */
+const endpoint = /^\/webhook\//;
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 const ipLiteral = /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i;
@@ -41,6 +44,7 @@ export function createGuard({
   };
 
   return (head) => {
+    if (endpoint.test(head.url)) return undefined;
     // A browser cannot reach a Unix socket, and callers put anything into its Host.
     if (!isUnixSocket) {
       const host = head.header("host");

@@ -230,12 +230,12 @@ describe("events", () => {
 });
 
 describe("/webhook/<component>", () => {
-  test("is the component's, without a token of the runtime's", async () => {
+  test("is the component's, without a token of the runtime's, by whatever name and origin", async () => {
     const { runtime } = await startRuntime({ echo: {} }, "secret");
     const answer = await fetch(`${runtime.endpoint}/webhook/echo/orders?x=1`, {
       method: "POST",
       body: "0123456789",
-      headers: { "x-sender": "me" },
+      headers: { "x-sender": "me", origin: "https://elsewhere.example" },
     });
     expect([answer.status, answer.headers.get("x-sender"), await answer.text()]).toEqual([
       202,
