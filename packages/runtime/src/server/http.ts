@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "@mecha/api/rpc";
 
 /** A plain-HTTP request, of either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -51,15 +52,21 @@ export function sendJson(response: HttpResponse, status: number, value: unknown)
   );
 }
 
-/** Answers with an error in the JSON of Connect: code, message, details. */
+/** The status that plain HTTP has for an error. */
+function statusOf(error: ConnectError): number {
+  const isTooLarge = error.findDetails(ErrorInfoSchema).some(({ reason }) => reason === "TOO_LARGE");
+  return isTooLarge ? 413 : statuses[error.code];
+}
+
+/** Answers with an error in the JSON of Connect (code, message, details), and what else there is to tell. */
 export async function sendError(
   response: HttpResponse,
   error: ConnectError,
-  status = statuses[error.code],
+  { status = statusOf(error), more = {} }: { status?: number | undefined; more?: object } = {},
 ): Promise<void> {
   // Loaded here: what encodes errors is only needed for one.
   const { errorToJson } = await import("@connectrpc/connect/protocol-connect");
-  if (!response.headersSent) sendJson(response, status, errorToJson(error, undefined));
+  if (!response.headersSent) sendJson(response, status, { ...(errorToJson(error, undefined) as object), ...more });
 }
 
 /** A signal that aborts when the caller goes away before it was answered. */

@@ -3,6 +3,7 @@ import { partitionKey } from "../cloudevents/attributes.js";
 import type { App, ServiceContext } from "../config/kind.js";
 import { createDispatcher, type Delivery, type Dispatcher } from "../delivery/dispatcher.js";
 import type { Disposition } from "../delivery/policy.js";
+import { isTraceparent } from "../telemetry/trace-context.js";
 import { type Batcher, createBatcher } from "./batcher.js";
 import type { DeliveryCounts } from "./counts.js";
 import type { SubscriptionPlan } from "./plan.js";
@@ -159,10 +160,15 @@ export function startFlow(options: FlowOptions): Flow {
     }
   }
 
-  const describe = ({ attempt }: Delivery<Event>): Record<string, string> => ({
-    "mecha-subscription": plan.name,
-    "mecha-attempt": String(attempt),
-  });
+  /** What is said beside CloudEvents: the trace goes on where the app's own instrumentation looks for it. */
+  const describe = ({ item, attempt }: Delivery<Event>): Record<string, string> => {
+    const { traceparent = "" } = item.extensions;
+    return {
+      "mecha-subscription": plan.name,
+      "mecha-attempt": String(attempt),
+      ...(isTraceparent(traceparent) && { traceparent }),
+    };
+  };
 
   const follow = () => {
     if (app.health.healthy) return dispatcher.resume();

@@ -90,6 +90,15 @@ describe("a subscription", () => {
     });
   });
 
+  it("hands the event's trace on where the app's instrumentation looks for it", async () => {
+    const app = await startApp();
+    const { pubsub } = await start(app);
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    await pubsub.publish({ entry: { topic: "orders", event: { extensions: { traceparent } } } });
+    await until(() => app.received.length === 1, "the event arrives");
+    expect(app.received[0]?.headers).toMatchObject({ traceparent, "ce-traceparent": traceparent });
+  });
+
   it("tries what the app does not take again, then makes a dead letter of it; its neighbours are not held up", async () => {
     const app = await startApp(({ headers }) => (headers["ce-id"] === "poison" ? { status: 500, body: "no" } : 200));
     const { publish, deadLetters, info } = await start(app);
@@ -98,6 +107,7 @@ describe("a subscription", () => {
     expect(await deadLetters()).toEqual([{ id: "poison", attempts: 3, lastError: "/orders: HTTP 500: no" }]);
     expect(ids(app.received).filter((id) => id !== "poison")).toEqual(["before", "after"]);
     expect(attempts(app.received.filter(({ headers }) => headers["ce-id"] === "poison"))).toEqual(["1", "2", "3"]);
+    await until(async () => (await info()).acked === 2n, "its neighbours are acked");
     expect(await info()).toMatchObject({ acked: 2n, retried: 3n, lastError: "/orders: HTTP 500: no" });
   });
 
@@ -293,6 +303,7 @@ describe("batches", () => {
     const app = await startApp((received) => (events(received).includes("poison") ? 500 : 204));
     const { publish, deadLetters } = await start(app, batched);
     await publish("a", "poison", "b");
+    await until(() => app.received.length === 5, "each came again by itself");
     await until(async () => (await deadLetters()).length === 1, "the event is given up");
     expect(await deadLetters()).toMatchObject([{ id: "poison", attempts: 3 }]);
     expect(events(app.received[0] as Received)).toEqual(["a", "poison", "b"]);

@@ -6,5 +6,7 @@ const pattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 /** The trace that a call belongs to, as its caller says in `traceparent`; undefined if it does not, or says it wrong. */
 export function readTraceparent({ requestHeader }: Pick<HandlerContext, "requestHeader">): string | undefined {
   const value = requestHeader.get("traceparent");
-  return value !== null && pattern.test(value) ? value : undefined;
+  return value !== null && isTraceparent(value) ? value : undefined;
 }
+
+export const isTraceparent = (value: string): boolean => pattern.test(value);

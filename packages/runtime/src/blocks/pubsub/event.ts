@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Event, EventSchema, type PublishEntry } from "@mecha/api/pubsub";
 import { checkBytes, type Violations } from "../validation.js";
 
@@ -52,6 +52,7 @@ export function toEvent(entry: PublishEntry, path: string, defaults: EventDefaul
   checkBytes(`${at}data_content_type`, given.dataContentType, maxAttributeBytes, violations);
   checkBytes(`${at}data_schema`, given.dataSchema, maxAttributeBytes, violations);
   checkExtensions(given.extensions, `${at}extensions`, violations);
+  checkTime(`${at}time`, given.time, violations);
   return {
     ...given,
     id: given.id || (defaults.id ?? uuidv7(defaults.now)),
@@ -61,6 +62,16 @@ export function toEvent(entry: PublishEntry, path: string, defaults: EventDefaul
     time: given.time ?? timestampFromMs(defaults.now),
     extensions: withTrace(given.extensions, defaults.traceparent),
   };
+}
+
+/** What RFC 3339 can write, and so CloudEvents: the years 1 to 9999. */
+const [earliestS, latestS] = [-62_135_596_800n, 253_402_300_799n];
+
+function checkTime(field: string, time: Timestamp | undefined, violations: Violations): void {
+  if (time === undefined) return;
+  const { seconds, nanos } = time;
+  if (seconds >= earliestS && seconds <= latestS && nanos >= 0 && nanos < 1e9) return;
+  violations.add(field, "is no time of the years 1 to 9999, with nanos of 0 to 999999999");
 }
 
 function withTrace(extensions: Event["extensions"], traceparent: string | undefined): Event["extensions"] {

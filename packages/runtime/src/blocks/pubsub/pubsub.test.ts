@@ -379,6 +379,7 @@ describe("publish", () => {
     ["an extension with a capital", { topic: "orders", event: { extensions: { Region: "eu" } } }],
     ["an extension with an attribute's name", { topic: "orders", event: { extensions: { specversion: "1.0" } } }],
     ["unknown metadata", { topic: "orders", event: {}, metadata: { partition: "3" } }],
+    ["a time that no calendar has", { topic: "t", event: { time: { seconds: 10n ** 12n } } }],
   ];
   test.each(mistakes)("refuses %s", async (_what, entry) => {
     const { pubsub } = await startRuntime();

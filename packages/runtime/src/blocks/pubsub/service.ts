@@ -174,3 +174,6 @@ function toPublishResult(outcome: PublishOutcome, eventId: string): PublishResul
   const { reason, message } = outcome.error;
   return create(PublishResultSchema, { result: { case: "error", value: { reason, message } } });
 }
+
+/** What {@link createPubSubService} gives. */
+export type PubSubServiceImpl = ReturnType<typeof createPubSubService>;

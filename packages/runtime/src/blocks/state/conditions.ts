@@ -1,5 +1,4 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { DurationSchema } from "@bufbuild/protobuf/wkt";
 import type { PreconditionSchema } from "@mecha/api/state";
 import type { HttpRequest } from "../../server/http.js";
 import { badRequest } from "../validation.js";
@@ -45,21 +44,4 @@ export function toPrecondition(request: HttpRequest): MessageInitShape<typeof Pr
     throw badRequest([{ field: "if-match", description: 'must be "*" or one strong etag on a write' }]);
   }
   return { condition: { case: "etag", value: only.etag } };
-}
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** Parses `Mecha-TTL`: a number and a unit ("90s", "1.5h"), or seconds alone; undefined without the header. */
-export function parseTtl(request: HttpRequest): MessageInitShape<typeof DurationSchema> | undefined {
-  const text = request.headers["mecha-ttl"];
-  if (text === undefined) return undefined;
-  const [, amount, unit = "s"] = /^(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?$/.exec(String(text).trim()) ?? [];
-  if (amount === undefined) {
-    throw badRequest([
-      { field: "mecha-ttl", description: 'is not a duration; write a number and ms, s, m, h or d: "90s"' },
-    ]);
-  }
-  const ms = Number(amount) * (unitMs[unit] ?? 1000);
-  const seconds = Math.floor(ms / 1000);
-  return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) % 1e9 };
 }

@@ -13,8 +13,9 @@ import { ComponentError, stateLimits } from "@mecha/component";
 import { abortOnClose, type HttpRequest, type HttpResponse, readBody, send, sendError } from "../../server/http.js";
 import { fromComponentError } from "../../telemetry/errors.js";
 import type { Door } from "../block.js";
+import { parseDurationHeader } from "../duration-header.js";
 import { badRequest } from "../validation.js";
-import { matchesEtag, parseEtags, parseTtl, toPrecondition } from "./conditions.js";
+import { matchesEtag, parseEtags, toPrecondition } from "./conditions.js";
 import type { StateServiceImpl } from "./service.js";
 import { valueTooLarge } from "./validate.js";
 
@@ -50,7 +51,7 @@ export function createStateDoor(service: StateServiceImpl): Door {
   const put: Handler = async (request, response) => {
     const { store, key } = target(request);
     const precondition = toPrecondition(request);
-    const ttl = parseTtl(request);
+    const ttl = parseDurationHeader(request, "mecha-ttl");
     if (request.headers["content-encoding"] !== undefined) {
       throw badRequest([
         { field: "content-encoding", description: "is not kept; send the value as it is to be stored" },
@@ -92,7 +93,7 @@ export function createStateDoor(service: StateServiceImpl): Door {
       } catch (error) {
         const answer = error instanceof ComponentError ? fromComponentError(error) : error;
         if (!(answer instanceof ConnectError)) throw error;
-        await sendError(response, answer, statusOf(answer, request.method ?? ""));
+        await sendError(response, answer, { status: statusOf(answer, request.method ?? "") });
       }
     },
   };
@@ -126,7 +127,6 @@ function headersOf(item: Item): Record<string, string> {
 /** The statuses that plain HTTP has for what Connect has a code for; undefined leaves the code's own. */
 function statusOf(error: ConnectError, method: string): number | undefined {
   const [info] = error.findDetails(ErrorInfoSchema);
-  if (info?.reason === "TOO_LARGE") return 413;
   if (info?.reason === "NOT_EXISTS" && (method === "GET" || method === "HEAD")) return 404;
   const conditional = [Code.Aborted, Code.AlreadyExists, Code.FailedPrecondition];
   return conditional.includes(error.code) ? 412 : undefined;
