@@ -12,11 +12,13 @@ export interface Session {
 
 /**
  * Every statement here is an index range or a lookup. A planner that sees a table before it was ever analysed may think otherwise, and a
- * prepared statement keeps the plan; so the session takes the other ways away from it.
+ * prepared statement keeps the plan; so the session takes the other ways away from it. `statement_timeout` does not count while an answer is
+ * being sent, and locks are held so long: a runtime whose host is gone, or that hangs, loses its connection by `tcp_user_timeout`.
  */
 const settings = (statementTimeoutMs: number) => `
   SET statement_timeout = ${statementTimeoutMs};
   SET idle_in_transaction_session_timeout = ${statementTimeoutMs};
+  SET tcp_user_timeout = ${statementTimeoutMs};
   SET default_transaction_isolation = 'read committed';
   SET plan_cache_mode = force_generic_plan;
   SET enable_seqscan = off;
