@@ -77,7 +77,8 @@ export const claimFunctions = (schema: string): string => `
       RETURN QUERY
         WITH page AS MATERIALIZED (
           SELECT d.seq, d.due FROM ${schema}.pubsub_delivery d
-            WHERE d.group_id = in_group AND d.due <= instant ORDER BY d.due, d.seq LIMIT in_items FOR UPDATE SKIP LOCKED
+            WHERE d.group_id = in_group AND d.due <= instant AND (d.expires <= instant) IS NOT TRUE
+            ORDER BY d.due, d.seq LIMIT in_items FOR UPDATE SKIP LOCKED
         ), summed AS MATERIALIZED (
           SELECT p.seq, e.ordering_key, e.payload, sum(octet_length(e.payload)) OVER ready AS total, row_number() OVER ready AS number
             FROM page p JOIN ${schema}.pubsub_event e ON e.topic = own.topic AND e.seq = p.seq WINDOW ready AS (ORDER BY p.due, p.seq)
