@@ -59,15 +59,21 @@ const ordered: CaseDefinition[] = [
         }
       });
       const received = new Map<string, number[]>(keys.map((key) => [key, []]));
+      const inFlight = new Set<string>();
       let count = 0;
       const done = new AbortController();
       const giveUp = setTimeout(() => done.abort(), 30_000);
       const consuming = consumers.map(async (consumer) => {
         while (!done.signal.aborted) {
           const leases = await consumer.take(4, 200);
+          for (const { orderingKey } of leases) {
+            assert(!inFlight.has(orderingKey), `two events of key ${orderingKey} are in flight`);
+            inFlight.add(orderingKey);
+          }
           for (const lease of leases) {
             const [key = "", n] = text(lease).split(":");
             received.get(key)?.push(Number(n));
+            inFlight.delete(key);
             await consumer.ack(lease);
           }
           count += leases.length;
