@@ -83,7 +83,7 @@ export function toComponentError(error: unknown, { write, repeatable }: FailureC
     const options = { retryAfterMs: error.retryAfterMs, cause: error };
     if (!error.sent || !write) return new ComponentError("COMPONENT_UNAVAILABLE", error.message, options);
     return repeatable
-      ? new ComponentError("COMPONENT_UNAVAILABLE", `${error.message}; send it again with the same request id`, options)
+      ? new ComponentError("COMPONENT_UNAVAILABLE", `${error.message}; sent again as it is, it is done once`, options)
       : new ComponentError("OUTCOME_UNKNOWN", `${error.message}; the write may have been done`, { cause: error });
   }
   const refusal = refusals[kindOf(error) ?? ""];

@@ -17,142 +17,183 @@ export const claimScript = defineScript(
   /* lua */ `${groupLibrary}
 local ORDERED, TOKEN = ARGV[3] == '1', ARGV[4]
 local LIMIT, MAX_BYTES, LEASE_END = tonumber(ARGV[5]), tonumber(ARGV[6]), now + ARGV[7]
-local ids, records, dues, leases, bytes, full = {}, {}, {}, {}, 0, false
+local leases, count, first_claims, bytes, full = { 0 }, 0, 0, 0, false
 
 local function fits(size)
-  full = #ids >= LIMIT or (#ids > 0 and bytes + size > MAX_BYTES)
-  if not full then bytes = bytes + size end
+  full = count >= LIMIT or (count > 0 and bytes + size > MAX_BYTES)
   return not full
 end
 
-local function lease(id, record, key, payload)
-  record.token, record.attempts = TOKEN, record.attempts + 1
-  ids[#ids + 1] = id
-  records[#records + 1] = id
-  records[#records + 1] = to_record(record)
-  dues[#dues + 1] = LEASE_END
-  dues[#dues + 1] = id
-  leases[#leases + 1] = id
-  leases[#leases + 1] = record.attempts
-  leases[#leases + 1] = key
-  leases[#leases + 1] = payload
+local function lease(id, attempt, key, payload)
+  bytes = bytes + #payload
+  count = count + 1
+  local at = #leases
+  leases[at + 1], leases[at + 2], leases[at + 3], leases[at + 4] = id, attempt, key, payload
 end
 
--- Writes what was leased.
-local function flush()
-  if #records == 0 then return end
-  call('HSET', HELD, unpack(records))
-  call('ZADD', DUE, unpack(dues))
-  records, dues = {}, {}
+-- Takes events out of the claim that looked at them.
+local function take_out(ids)
+  if #ids == 0 then return end
+  ids[#ids + 1] = 'JUSTID'
+  call('XCLAIM', LOG, GROUP, 'mecha', 0, unpack(ids))
+end
+
+-- Ends the leases of a claim: what is left of it comes back, after so many attempts.
+local function end_claim(token, attempts)
+  local ids = {}
+  for _, pending in ipairs(call('XPENDING', LOG, GROUP, '-', '+', ${claimLimit}, token)) do
+    local id, key = pending[1], ''
+    ids[#ids + 1] = id
+    if ORDERED then
+      local entry = call('XRANGE', LOG, id, id)[1]
+      if entry then key = select(2, parse_event(entry[2])) end
+    end
+    hold(id, { token = '-', attempts = attempts, kept = '0', key = key, error = '' })
+    call('ZADD', DUE, 0, id)
+  end
+  take_out(ids)
+  call('XGROUP', 'DELCONSUMER', LOG, GROUP, token)
+  call('ZREM', DUE, 'c' .. token)
 end
 
 -- Hands back what was leased by claims whose answer never came: it was not tried.
 local function hand_back(lost)
-  local held = call('ZRANGE', DUE, '(' .. now, '+inf', 'BYSCORE')
-  for _, id in ipairs(held) do
-    local record = parse_record(call('HGET', HELD, id))
-    if lost[record.token] then
+  for token in pairs(lost) do
+    if call('ZSCORE', DUE, 'c' .. token) then end_claim(token, 0) end
+  end
+  for _, id in ipairs(call('ZRANGE', DUE, '(' .. now, '+inf', 'BYSCORE')) do
+    local text = call('HGET', HELD, id)
+    local record = text and parse_record(text)
+    if record and lost[record.token] then
       record.token, record.attempts = '-', record.attempts - 1
-      call('HSET', HELD, id, to_record(record))
+      hold(id, record)
       call('ZADD', DUE, 0, id)
     end
   end
 end
 
--- Leases what comes back. How many it passed over as expired: each may have let another of its key go.
+-- An event that may not be taken yet. It is not held in the log: a long delay would keep all that comes after it there too.
+local function postpone(id, record, payload, key, due, expiry)
+  keep(id, key, expiry, payload)
+  record.kept = '1'
+  hold(id, record)
+  call('ZADD', DUE, due, id)
+  call('XACK', LOG, GROUP, id)
+end
+
+-- Leases an event that comes back. Whether it was passed over instead.
+local function lease_again(id)
+  local record = parse_record(call('HGET', HELD, id))
+  local payload, key, due, expiry = event_of(id, record)
+  if not payload or (expiry ~= 0 and expiry <= now) then
+    finish(id, record)
+    return true
+  elseif due > now and record.attempts == 0 then
+    postpone(id, record, payload, key, due, expiry)
+    return true
+  elseif fits(#payload) then
+    record.token, record.attempts = TOKEN, record.attempts + 1
+    hold(id, record)
+    call('ZADD', DUE, LEASE_END, id)
+    if record.kept == '0' then call('XCLAIM', LOG, GROUP, 'mecha', 0, id, 'RETRYCOUNT', record.attempts, 'JUSTID') end
+    lease(id, record.attempts, key, payload)
+  end
+  return false
+end
+
+-- Leases what comes back. How many of it were none: each may have let others go.
 local function claim_returned()
   local passed = 0
-  local ready = call('ZRANGE', DUE, '-inf', now, 'BYSCORE', 'LIMIT', 0, LIMIT - #ids)
-  for _, id in ipairs(ready) do
-    local record = parse_record(call('HGET', HELD, id))
-    local payload, key
-    if record.expiry == 0 or record.expiry > now then payload, key = payload_of(id, record) end
-    if not payload then
+  for _, member in ipairs(call('ZRANGE', DUE, '-inf', now, 'BYSCORE', 'LIMIT', 0, LIMIT - count)) do
+    if full then break end
+    if string.sub(member, 1, 1) == 'c' then
       passed = passed + 1
-      finish(id, record)
-    elseif fits(#payload) then
-      lease(id, record, key, payload)
-      -- The pending entry tells people the same: its idle time and its attempts.
-      if record.kept == '0' then call('XCLAIM', LOG, GROUP, 'mecha', 0, id, 'RETRYCOUNT', record.attempts, 'JUSTID') end
-    else break end
+      end_claim(string.sub(member, 2), 1)
+    elseif lease_again(member) then passed = passed + 1 end
   end
-  flush()
   return passed
 end
 
--- Takes an event that the group has not looked at. Whether it goes on.
-local function claim_new(id, fields, settled)
+-- Takes an event that the group has not looked at; what it does not lease, another consumer holds or nobody any more. Whether it goes on.
+local function claim_new(id, fields, waiting)
   local payload, key, due, expiry = parse_event(fields)
   if expiry ~= 0 and expiry <= now then
-    settled[#settled + 1] = id
+    call('XACK', LOG, GROUP, id)
     return true
   end
-  local record = { token = '-', attempts = 0, expiry = expiry, due = due, kept = '0', key = ORDERED and key or '', error = '' }
-  local is_due = due <= now
+  local is_due, own_key = due <= now, ORDERED and key or ''
   if is_due and not fits(#payload) then return false end
-  if record.key ~= '' and call('HSETNX', HEADS, key, id) == 0 then
-    if is_due then bytes = bytes - #payload end
-    put_behind(key, id)
-  elseif is_due then
-    lease(id, record, key, payload)
+  local is_ahead = own_key == '' or call('HSETNX', HEADS, key, id) == 1
+  if is_due and is_ahead then
+    lease(id, 1, key, payload)
+    first_claims = first_claims + 1
     return true
-  else
-    -- Not held in the log: a long delay would keep all that comes after it there too.
-    keep(id, key, payload)
-    record.kept = '1'
-    call('ZADD', DUE, due, id)
-    settled[#settled + 1] = id
   end
-  call('HSET', HELD, id, to_record(record))
+  local record = { token = '-', attempts = 0, kept = '0', key = own_key, error = '' }
+  if is_ahead then
+    postpone(id, record, payload, key, due, expiry)
+  else
+    put_behind(key, id)
+    hold(id, record)
+    waiting[#waiting + 1] = id
+  end
   return true
 end
 
--- Reads a page of the log. How many events it had.
-local function claim_page(count)
-  local reply = call('XREADGROUP', 'GROUP', GROUP, 'mecha', 'COUNT', count, 'STREAMS', LOG, '>')
-  if not reply then return 0 end
-  local page, settled = reply[1][2], {}
+-- Reads a page of the log. Up to where the group has looked then, and how many events it were.
+local function claim_page(size, published)
+  local reply = call('XREADGROUP', 'GROUP', GROUP, TOKEN, 'COUNT', size, 'STREAMS', LOG, '>')
+  -- Somebody else has cut the log.
+  if not reply then return published, 0 end
+  local page, waiting = reply[1][2], {}
+  local _, looked = parse_id(page[#page][1])
   for i, entry in ipairs(page) do
-    if not claim_new(entry[1], entry[2], settled) then
+    if not claim_new(entry[1], entry[2], waiting) then
       local ms, position = parse_id(entry[1])
-      call('XGROUP', 'SETID', LOG, GROUP, ms .. '-' .. (position - 1), 'ENTRIESREAD', position - 1)
-      for j = i, #page do settled[#settled + 1] = page[j][1] end
+      looked = position - 1
+      call('XGROUP', 'SETID', LOG, GROUP, ms .. '-' .. looked, 'ENTRIESREAD', looked)
+      for j = i, #page do call('XACK', LOG, GROUP, page[j][1]) end
       break
     end
   end
-  if #settled > 0 then call('XACK', LOG, GROUP, unpack(settled)) end
-  return #page
+  take_out(waiting)
+  return looked, #page
 end
 
-local name, group_id = string.match(GROUP, '^(.*)#(.*)$')
-if string.match(call('HGET', GROUPS, name) or '', '^[^|]*') ~= group_id then return { 'gone' } end
+local _, group_id = string.match(GROUP, '^(.*)#(.*)$')
+local standing = call('HMGET', TOPIC, 'count', 'g:' .. group_id)
+local published, looked = tonumber(standing[1]) or 0, tonumber(standing[2])
+if not looked then return { 'gone' } end
+
 if #ARGV > 7 then
   local lost = {}
   for i = 8, #ARGV do lost[ARGV[i]] = true end
   hand_back(lost)
 end
-local looked = 0
+local scanned = 0
 repeat
   local passed = claim_returned()
-  looked = looked + passed
-until passed == 0 or full or looked >= ${scanLimit}
-local page = ${firstPage}
-while not full and #ids < LIMIT and looked < ${scanLimit} do
-  if #ids > 0 then page = math.min(page, math.max(0, math.ceil((MAX_BYTES - bytes) / (bytes / #ids + 1))) + 1) end
-  local count = math.min(page, LIMIT - #ids)
-  local read = claim_page(count)
-  looked = looked + read
-  if read < count then break end
+  scanned = scanned + passed
+until passed == 0 or full or scanned >= ${scanLimit}
+
+local was, page = looked, ${firstPage}
+while looked < published and not full and count < LIMIT and scanned < ${scanLimit} do
+  if count > 0 then page = math.min(page, math.max(0, math.ceil((MAX_BYTES - bytes) / (bytes / count + 1))) + 1) end
+  local read
+  looked, read = claim_page(math.min(page, LIMIT - count), published)
+  scanned = scanned + read
   page = page * 4
 end
-flush()
-
-local next = 0
-if not full and #ids < LIMIT and looked < ${scanLimit} then
-  local first = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-  next = first[2] and math.max(0, first[2] - now) or -1
+if looked ~= was then
+  call('HSET', TOPIC, 'g:' .. group_id, looked)
+  if first_claims > 0 then call('ZADD', DUE, LEASE_END, 'c' .. TOKEN) else call('XGROUP', 'DELCONSUMER', LOG, GROUP, TOKEN) end
 end
-return { next, unpack(leases) }
+
+if looked == published and not full and count < LIMIT and scanned < ${scanLimit} then
+  local first = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  leases[1] = first[2] and math.max(0, first[2] - now) or -1
+end
+return leases
 `,
   { write: true },
 );

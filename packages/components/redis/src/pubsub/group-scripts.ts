@@ -30,6 +30,7 @@ if has == '' then
   local _, position = parse_id(after)
   call('HSETNX', TOPIC, 'epoch', ARGV[7])
   call('XGROUP', 'CREATE', LOG, NAME .. '#' .. ID, after, 'MKSTREAM', 'ENTRIESREAD', position)
+  call('HSET', TOPIC, 'g:' .. ID, position)
 end
 call('HSET', GROUPS, NAME, STORED)
 return STORED
@@ -37,12 +38,13 @@ return STORED
   { write: true },
 );
 
-/** Forgets a group. ARGV: run, name, id. Answers 1 if there was one, else 0. */
+/** Forgets a group. ARGV: run, its native name. Answers 1 if there was one, else 0. */
 export const deleteScript = defineScript(
   /* lua */ `${groupLibrary}
-if string.match(call('HGET', GROUPS, ARGV[2]) or '', '^[^|]*') ~= ARGV[3] then return 0 end
-call('HDEL', GROUPS, ARGV[2])
-call('XGROUP', 'DESTROY', LOG, ARGV[2] .. '#' .. ARGV[3])
+local name, id = string.match(GROUP, '^(.*)#(.*)$')
+if call('HDEL', TOPIC, 'g:' .. id) == 0 then return 0 end
+call('HDEL', GROUPS, name)
+call('XGROUP', 'DESTROY', LOG, GROUP)
 call('UNLINK', HELD, DUE, BEHIND, HEADS, KEPT, DEAD)
 return 1
 `,
@@ -51,17 +53,10 @@ return 1
 
 /** Counts what a group has not looked at or not done. ARGV: its native name. */
 export const backlogScript = defineScript(
-  /* lua */ `${topicLibrary}
-if call('EXISTS', LOG) == 0 then return 0 end
-for _, group in ipairs(call('XINFO', 'GROUPS', LOG)) do
-  local info = {}
-  for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
-  if info.name == ARGV[1] then
-    local _, looked = parse_id(info['last-delivered-id'])
-    return (tonumber(call('HGET', TOPIC, 'count')) or 0) - looked + call('HLEN', KEYS[4])
-  end
-end
-return 0
+  /* lua */ `local call, TOPIC, LOG, KEPT = redis.call, KEYS[1], KEYS[2], KEYS[8]
+local standing = call('HMGET', TOPIC, 'count', 'g:' .. string.match(ARGV[1], '#(.*)$'))
+if not standing[2] then return 0 end
+return (standing[1] or 0) - standing[2] + call('XPENDING', LOG, ARGV[1])[1] + call('HLEN', KEPT)
 `,
   { write: false },
 );
@@ -97,20 +92,24 @@ end
 const exhuming = /* lua */ `${groupLibrary}
 local REQUEUE, ORDERED = ARGV[3] == '1', ARGV[4] == '1'
 
+local function announce_requeued()
+  announce(string.match(GROUP, '#(.*)$'))
+end
+
 local function exhume(entry)
   local fields = entry[2]
   call('XDEL', DEAD, entry[1])
   if not REQUEUE then return end
   local payload, key, id = fields[2], fields[4], fields[10]
   -- Its delay is over, and its time to live does not count any more: somebody decided that it is wanted.
-  local record = { token = '-', attempts = 0, expiry = 0, due = 0, kept = '1', key = ORDERED and key or '', error = '' }
-  keep(id, key, payload)
-  call('HSET', HELD, id, to_record(record))
+  local record = { token = '-', attempts = 0, kept = '1', key = ORDERED and key or '', error = '' }
+  keep(id, key, 0, payload)
+  hold(id, record)
   if record.key ~= '' and call('HSETNX', HEADS, key, id) == 0 then put_behind(key, id) else call('ZADD', DUE, 0, id) end
 end
 `;
 
-/** Requeues or drops dead letters by their ids. ARGV: run, the group's id, "1" to requeue, "1" if the group is ordered, and the ids. Answers how many there were. */
+/** Requeues or drops dead letters by their ids. ARGV: run, the group's native name, "1" to requeue, "1" if the group is ordered, and the ids. Answers how many there were. */
 export const exhumeScript = defineScript(
   /* lua */ `${exhuming}
 local count = 0
@@ -121,7 +120,7 @@ for a = 5, #ARGV do
     count = count + 1
   end
 end
-if REQUEUE and count > 0 then announce(ARGV[2]) end
+if REQUEUE and count > 0 then announce_requeued() end
 return count
 `,
   { write: true },
@@ -147,7 +146,7 @@ while count < tonumber(ARGV[5]) do
   exhume(entry)
   count = count + 1
 end
-if REQUEUE and count > 0 then announce(ARGV[2]) end
+if REQUEUE and count > 0 then announce_requeued() end
 return { count, last }
 `,
   { write: true },

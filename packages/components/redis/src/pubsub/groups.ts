@@ -63,8 +63,8 @@ export class Groups {
   async delete(call: GroupCall): Promise<boolean> {
     const group = await this.find(call);
     if (group === undefined) return false;
-    const { id, tag, keys } = group;
-    return (await this.#redis.run(deleteScript, keys, [call.group, id], { route: tag, repeatable: true })) === 1;
+    const { tag, keys, nativeName } = group;
+    return (await this.#redis.run(deleteScript, keys, [nativeName], { route: tag, repeatable: true })) === 1;
   }
 
   /** The groups of a topic. */

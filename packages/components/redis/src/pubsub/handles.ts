@@ -1,22 +1,29 @@
 import { randomBytes } from "node:crypto";
 
-/** A lease as a handle names it: the event's id in the log, and the token of the claim that leased it. */
+/** A lease as a handle names it. */
 export interface LeaseName {
+  /** The event's, in the log. */
   readonly id: string;
+  /** Of the claim that leased it. */
   readonly token: string;
+  /** Its ordering key, if the group is ordered: so nobody need remember it until the lease is settled. */
+  readonly key: string;
 }
 
 /** A token that nobody guesses: 128 bits. */
 export const newToken = (): string => randomBytes(16).toString("base64url");
 
-export const toHandle = ({ id, token }: LeaseName): string => `${id}.${token}`;
+export function toHandle({ id, token, key }: LeaseName): string {
+  return key === "" ? `${id}.${token}` : `${id}.${token}.${Buffer.from(key).toString("base64url")}`;
+}
 
-const format = /^([0-9]{1,15}-[0-9]{1,15})\.([A-Za-z0-9_-]{22})$/;
+const format = /^([0-9]{1,15}-[0-9]{1,15})\.([A-Za-z0-9_-]{22})(?:\.([A-Za-z0-9_-]+))?$/;
 
 /** Reads a handle; undefined if it is none. */
 export function parseHandle(handle: string): LeaseName | undefined {
-  const [, id, token] = format.exec(handle) ?? [];
-  return id === undefined || token === undefined ? undefined : { id, token };
+  const [, id, token, key = ""] = format.exec(handle) ?? [];
+  if (id === undefined || token === undefined) return undefined;
+  return { id, token, key: Buffer.from(key, "base64url").toString() };
 }
 
 const sequenceDigits = 10;

@@ -1,23 +1,25 @@
 /**
  * The layout of a topic, all of it in the hash slot of its tag `{prefix:keyspace:topic}`:
  *
- *     {tag}:topic    hash   epoch, time and count: what the topic's last event is made of
+ *     {tag}:topic    hash   time and count, of which the id of the last event was made; epoch; span; and by `g:` and a group's id how
+ *                           many events that group has looked at
  *     {tag}:log      stream every event: p (payload) and, where it has them, k (ordering key), d (due time), x (expiry time)
  *     {tag}:groups   hash   every group by name: its id and settings
- *     {tag}:seen:D   string an event that was published within 10 minutes, by the digest of its source and id
+ *     {tag}:seen:S   hash   what was published lately, by a digest of source and id: S is 0 or 1, for even and odd spans of time
  *
  * and of each of its groups, by the group's id, under `{tag}:group:ID`:
  *
- *     …:held    hash   what is not done of all that the group has looked at: its lease or what it waits for
- *     …:due     zset   of those, when each may be taken (again): the end of its lease, of its delay, of its backoff
+ *     …:held    hash   by event: what is not under the lease of its first claim, but leased again, waiting for its time or for its key
+ *     …:due     zset   when an event of those may be taken (again); and by `c` and its token when a claim's leases end
  *     …:behind  zset   of those, which wait for another of their ordering key: by key and position
  *     …:heads   hash   by ordering key: the event that goes ahead
- *     …:kept    hash   payloads that the group needs longer than the log has them, or apart from it
+ *     …:kept    hash   events that the group needs longer than the log has them, or apart from it
  *     …:dead    stream what was given up
  *
  * An event's id in the log is the time in ms and its position, counted from 1: `1763692713000-17`. So positions are dense, and what a
- * group has not looked at is counted without looking. Where a group stands is the stream's own consumer group, `NAME#ID`, with what
- * it holds of the log as the pending entries: XINFO and XPENDING tell people what they tell the scripts.
+ * group has not looked at is counted without looking. Where a group stands is the stream's own consumer group, `NAME#ID`. What it has not
+ * done is a pending entry of that, or in `kept`: each claim is a consumer, so that many leases cost little more than one, and what is leased
+ * or waits otherwise is pending for the consumer "mecha". XINFO and XPENDING tell people what they tell the scripts.
  */
 const topicKeyNames = ["topic", "log", "groups"] as const;
 const groupKeyNames = ["held", "due", "behind", "heads", "kept", "dead"] as const;
@@ -38,7 +40,8 @@ export const groupKeys = (tag: string, groupId: string): readonly string[] => [
   ...groupKeyNames.map((name) => `${tag}:group:${groupId}:${name}`),
 ];
 
-export const seenKey = (tag: string, digest: string) => `${tag}:seen:${digest}`;
+/** The keys of a topic with those of what was seen lately. */
+export const publishKeys = (tag: string): readonly string[] => [...topicKeys(tag), `${tag}:seen:0`, `${tag}:seen:1`];
 
 /** What scripts know of a topic. */
 export const topicLibrary = /* lua */ `
@@ -70,23 +73,23 @@ end
 `;
 
 /**
- * What scripts know of a group. A record in `held` is `token|attempts|expiry|due|kept|length of key|key, last error`: the token of its lease or
- * "-", when it expires (0: never), when it may be taken once it goes ahead, and whether its payload is in `kept`.
+ * What scripts know of a group. A record in `held` is `token|attempts|kept|length of key|key, last error`: the token of its lease or "-", and
+ * whether it is in `kept`; the key only in an ordered group.
  */
 export const groupLibrary = /* lua */ `${topicLibrary}
 local HELD, DUE, BEHIND, HEADS, KEPT, DEAD = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 -- What the log calls the group.
 local GROUP = ARGV[2]
 
-local function to_record(r)
-  return table.concat({ r.token, r.attempts, r.expiry, r.due, r.kept, #r.key, r.key }, '|') .. r.error
+local function hold(id, r)
+  call('HSET', HELD, id, r.token .. '|' .. r.attempts .. '|' .. r.kept .. '|' .. #r.key .. '|' .. r.key .. r.error)
 end
 
 local function parse_record(text)
-  local token, attempts, expiry, due, kept, length, rest = string.match(text, '^([^|]*)|(%d+)|(%d+)|(%d+)|(%d)|(%d+)|(.*)$')
+  local token, attempts, kept, length, rest = string.match(text, '^([^|]*)|(%d+)|(%d)|(%d+)|(.*)$')
   length = tonumber(length)
   return {
-    token = token, attempts = tonumber(attempts), expiry = tonumber(expiry), due = tonumber(due), kept = kept,
+    token = token, attempts = tonumber(attempts), kept = kept,
     key = string.sub(rest, 1, length), error = string.sub(rest, length + 1),
   }
 end
@@ -102,40 +105,41 @@ local function put_behind(key, id)
 end
 
 -- The one ahead is done: lets the next one of its key go. Whether there was one.
-local function advance(key)
+local function advance(key, id)
+  if call('HGET', HEADS, key) ~= id then return false end
   local prefix = of_key(key)
   local member = call('ZRANGE', BEHIND, '[' .. prefix .. '0', '(' .. prefix .. ':', 'BYLEX', 'LIMIT', 0, 1)[1]
   if not member then
     call('HDEL', HEADS, key)
     return false
   end
-  local id = string.sub(member, #prefix + 16)
+  local following = string.sub(member, #prefix + 16)
   call('ZREM', BEHIND, member)
-  call('HSET', HEADS, key, id)
-  call('ZADD', DUE, parse_record(call('HGET', HELD, id)).due, id)
+  call('HSET', HEADS, key, following)
+  call('ZADD', DUE, 0, following)
   return true
 end
 
--- Payloads in \`kept\` have their ordering key before them.
-local function keep(id, key, payload)
-  call('HSET', KEPT, id, #key .. '|' .. key .. payload)
+-- Keeps an event apart from the log.
+local function keep(id, key, expiry, payload)
+  call('HSET', KEPT, id, #key .. '|' .. expiry .. '|' .. key .. payload)
 end
 
-local function payload_of(id, record)
+-- What parse_event says of an event; nothing if the log was cut by somebody else.
+local function event_of(id, record)
   if record.kept == '1' then
-    local length, rest = string.match(call('HGET', KEPT, id), '^(%d+)|(.*)$')
-    return string.sub(rest, length + 1), string.sub(rest, 1, length)
+    local length, expiry, rest = string.match(call('HGET', KEPT, id), '^(%d+)|(%d+)|(.*)$')
+    return string.sub(rest, length + 1), string.sub(rest, 1, length), 0, tonumber(expiry)
   end
   local entry = call('XRANGE', LOG, id, id)[1]
   if entry then return parse_event(entry[2]) end
 end
 
--- Ends what is held: it is done, for this group.
+-- Ends what is held: it is done, for this group. Whether another of its key may go.
 local function finish(id, record)
   call('HDEL', HELD, id)
   call('ZREM', DUE, id)
   if record.kept == '1' then call('HDEL', KEPT, id) else call('XACK', LOG, GROUP, id) end
-  if record.key ~= '' then return advance(record.key) end
-  return false
+  return record.key ~= '' and advance(record.key, id)
 end
 `;

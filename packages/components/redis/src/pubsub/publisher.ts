@@ -1,10 +1,10 @@
 import { hash, randomInt } from "node:crypto";
-import { ComponentError, type PublishOutcome, type PubSubEntry, pubsubLimits, setFaultyAside } from "@mecha/component";
+import { ComponentError, type PublishOutcome, type PubSubEntry, setFaultyAside } from "@mecha/component";
 import { Batcher } from "../batcher.js";
 import type { Argument } from "../connection.js";
 import { Abandoned, toComponentError } from "../failures.js";
 import type { Redis } from "../redis.js";
-import { seenKey, topicKeys, topicTag } from "./layout.js";
+import { publishKeys, topicTag } from "./layout.js";
 import { publishScript } from "./publish-scripts.js";
 import type { TopicRegistry } from "./topic-registry.js";
 
@@ -90,11 +90,10 @@ export class Publisher {
   }
 
   async #send(tag: string, calls: readonly Entries[], giveUp: () => void): Promise<readonly (readonly boolean[])[]> {
-    const keys = [...topicKeys(tag)];
-    const args: Argument[] = [String(pubsubLimits.dedupMs), String(randomInt(2 ** 48 - 1))];
-    for (const entries of calls) for (const entry of entries) pushEntry(keys, args, tag, entry);
+    const args: Argument[] = [String(randomInt(2 ** 32))];
+    for (const entries of calls) for (const entry of entries) pushEntry(args, entry);
     try {
-      const reply = (await this.#redis.runRaw(publishScript, keys, args, {
+      const reply = (await this.#redis.runRaw(publishScript, publishKeys(tag), args, {
         route: tag,
         repeatable: true,
         giveUp,
@@ -108,12 +107,12 @@ export class Publisher {
 }
 
 /** What the publish script gets for one entry. */
-function pushEntry(keys: string[], args: Argument[], tag: string, entry: PubSubEntry): void {
+function pushEntry(args: Argument[], entry: PubSubEntry): void {
   const { source, id, payload, orderingKey, delayMs, ttlMs } = entry;
-  // 22 characters of a SHA-256, 132 bits: as long as no two are alike they may stand for a name of any length.
-  keys.push(seenKey(tag, hash("sha256", `${source}\n${id}`, "base64url").slice(0, 22)));
-  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  args.push(bytes, orderingKey, delayMs > 0 ? String(delayMs) : "", ttlMs === undefined ? "" : String(ttlMs));
+  // Half of a SHA-256: as long as no two are alike it may stand for a name of any length.
+  args.push(hash("sha256", `${source}\n${id}`, "buffer").subarray(0, 16));
+  args.push(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), orderingKey);
+  args.push(delayMs > 0 ? String(delayMs) : "", ttlMs === undefined ? "" : String(ttlMs));
 }
 
 function faultOf({ metadata }: PubSubEntry): ComponentError | undefined {

@@ -51,8 +51,8 @@ export function createPubSub(
   async function exhume(call: GroupCall, ids: readonly string[] | undefined, requeue: boolean): Promise<number> {
     const group = await groups.find(call);
     if (group === undefined) return 0;
-    const { id, tag, keys, settings } = group;
-    const args = [id, requeue ? "1" : "0", settings.ordered ? "1" : "0"];
+    const { tag, keys, nativeName, settings } = group;
+    const args = [nativeName, requeue ? "1" : "0", settings.ordered ? "1" : "0"];
     const options = { route: tag };
     let count = 0;
     if (ids !== undefined) {

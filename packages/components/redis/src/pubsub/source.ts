@@ -13,8 +13,8 @@ import { extendScript, settleScript } from "./settle-scripts.js";
 /** The most bytes of one claim, whatever is asked for: it occupies the server. */
 const maxClaimBytes = 8 * 1024 * 1024;
 const maxSettlements = 256;
-/** Settling twice is not settling once: the second time it is stale. */
-const once = { write: true, repeatable: false };
+/** Asking again does no harm: a claim hands back what the first one leased, and what was settled before is stale then. */
+const harmless = { write: true, repeatable: true };
 
 type Receive = Parameters<DeliverySource["receive"]>[0];
 type BareSettlement = LeaseName & { readonly settlement: Settlement };
@@ -46,7 +46,7 @@ export class Source implements DeliverySource {
       maxWeight: maxSettlements,
       weigh: () => 1,
       send: (settlements) => this.#settle(settlements),
-      abandoned: (reason) => toComponentError(new Abandoned(reason, true), once),
+      abandoned: (reason) => toComponentError(new Abandoned(reason, true), harmless),
     });
   }
 
@@ -84,7 +84,7 @@ export class Source implements DeliverySource {
     const leases = handles.map(parseHandle);
     const known = leases.filter((lease) => lease !== undefined);
     if (known.length === 0) return leases.map(() => false);
-    const args = [nativeName, String(leaseMs), ...known.flatMap(({ id, token }) => [id, token])];
+    const args = [nativeName, String(leaseMs), ...known.flatMap(({ id, token, key }) => [id, token, key])];
     const reply = (await this.#context.redis.run(extendScript, keys, args, {
       route: tag,
       repeatable: true,
@@ -130,17 +130,17 @@ export class Source implements DeliverySource {
       })) as readonly Reply[];
     } catch (error) {
       if (error instanceof NoReply && error.sent) this.#lost = [...lost, token];
-      throw toComponentError(error, { write: true, repeatable: true });
+      throw toComponentError(error, harmless);
     }
     this.#lost = this.#lost.filter((each) => !lost.includes(each));
     const [dueInMs, ...rest] = reply;
     // The group was deleted: there is never anything to take.
     if (typeof dueInMs !== "number") return { leases: [], dueInMs: -1 };
-    return { leases: this.#hold(rest, token, leaseMs), dueInMs };
+    return { leases: this.#hold(rest, token, leaseMs, settings.ordered), dueInMs };
   }
 
   /** Reads what a claim answered, and remembers it until it is settled or its lease ends. */
-  #hold(reply: readonly Reply[], token: string, leaseMs: number): Lease[] {
+  #hold(reply: readonly Reply[], token: string, leaseMs: number, isOrdered: boolean): Lease[] {
     const now = performance.now();
     for (const [handle, end] of this.#held) {
       if (end > now) break;
@@ -148,12 +148,13 @@ export class Source implements DeliverySource {
     }
     const leases: Lease[] = [];
     for (let at = 0; at < reply.length; at += 4) {
-      const handle = toHandle({ id: String(reply[at]), token });
+      const orderingKey = String(reply[at + 2]);
+      const handle = toHandle({ id: String(reply[at]), token, key: isOrdered ? orderingKey : "" });
       this.#held.set(handle, now + leaseMs);
       leases.push({
         handle,
         attempt: Number(reply[at + 1]),
-        orderingKey: String(reply[at + 2]),
+        orderingKey,
         payload: detach(reply[at + 3] as Buffer, 0),
       });
     }
@@ -164,10 +165,10 @@ export class Source implements DeliverySource {
     const { tag, keys, nativeName } = await this.#group();
     const args = [nativeName, ...items.flatMap(toArguments)];
     try {
-      const reply = await this.#context.redis.runRaw(settleScript, keys, args, { route: tag });
+      const reply = await this.#context.redis.runRaw(settleScript, keys, args, { route: tag, repeatable: true });
       return (reply as readonly number[]).map((counted) => counted === 1);
     } catch (error) {
-      throw toComponentError(error, once);
+      throw toComponentError(error, harmless);
     }
   }
 
@@ -180,8 +181,8 @@ export class Source implements DeliverySource {
 const verbs = { ack: "a", retry: "r", dead: "d", release: "l" } as const;
 
 /** What the settle script gets for one settlement. */
-function toArguments({ id, token, settlement }: BareSettlement): string[] {
+function toArguments({ id, token, key, settlement }: BareSettlement): string[] {
   const afterMs = settlement.type === "retry" ? settlement.afterMs : 0;
   const error = "error" in settlement ? settlement.error : "";
-  return [verbs[settlement.type], id, token, String(afterMs), error];
+  return [verbs[settlement.type], id, token, key, String(afterMs), error];
 }

@@ -3,20 +3,26 @@ import { groupLibrary, topicLibrary } from "./layout.js";
 
 /**
  * Lets the log go on without what a group has held since before the retention: it keeps that itself from now on. ARGV: run, the group's native name,
- * the retention in ms, at most how many. Answers how many it was.
+ * the retention in ms, at most how many, "1" if the group is ordered. Answers how many it was.
  */
 export const keepOldScript = defineScript(
   /* lua */ `${groupLibrary}
-if not redis.call('HGET', GROUPS, string.match(GROUP, '^(.*)#')) then return 0 end
+if call('HEXISTS', TOPIC, 'g:' .. string.match(GROUP, '#(.*)$')) == 0 then return 0 end
 local old = call('XPENDING', LOG, GROUP, '-', '(' .. (now - ARGV[3]) .. '-0', ARGV[4])
 for _, pending in ipairs(old) do
-  local id = pending[1]
-  local record = parse_record(call('HGET', HELD, id))
-  local payload, key = payload_of(id, record)
-  if payload then
-    keep(id, key, payload)
+  local id, consumer = pending[1], pending[2]
+  local entry, text = call('XRANGE', LOG, id, id)[1], call('HGET', HELD, id)
+  if entry then
+    local payload, key, _, expiry = parse_event(entry[2])
+    local record = text and parse_record(text)
+    if not record then
+      -- The first lease of its claim goes on, as one of its own.
+      record = { token = consumer, attempts = 1, key = ARGV[5] == '1' and key or '', error = '' }
+      call('ZADD', DUE, call('ZSCORE', DUE, 'c' .. consumer), id)
+    end
+    keep(id, key, expiry, payload)
     record.kept = '1'
-    call('HSET', HELD, id, to_record(record))
+    hold(id, record)
   end
   call('XACK', LOG, GROUP, id)
 end

@@ -2,7 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@mecha/component";
 import type { Redis } from "../redis.js";
 import type { Groups } from "./groups.js";
-import { topicKeys, topicTag } from "./layout.js";
+import { publishKeys, topicKeys, topicTag } from "./layout.js";
+import { forgetSeenScript } from "./publish-scripts.js";
 import { keepOldScript, trimScript } from "./sweep-scripts.js";
 import type { TopicRegistry } from "./topic-registry.js";
 
@@ -29,10 +30,11 @@ export async function sweepTopic(
   const tag = topicTag(keyPrefix, keyspace, topic);
   const options = { route: tag, repeatable: true };
   const retention = String(retentionMs);
-  for (const { keys, nativeName } of await groups.all(keyspace, topic)) {
-    const args = [nativeName, retention, String(keepLimit)];
+  for (const { keys, nativeName, settings } of await groups.all(keyspace, topic)) {
+    const args = [nativeName, retention, String(keepLimit), settings.ordered ? "1" : "0"];
     while (!signal.aborted && (await redis.run(keepOldScript, keys, args, options)) === keepLimit);
   }
+  await redis.run(forgetSeenScript, publishKeys(tag), [], options);
   while (!signal.aborted && (await redis.run(trimScript, topicKeys(tag), [retention], options)) !== 0);
 }
 
