@@ -20,7 +20,7 @@ const inlineBytes = 128 * 1024;
  *
  * `pubsub_claim` leases what is ready: what comes back, or else what the group has not looked at yet. It looks at a bounded number of
  * events, so that no row does not mean that there is none. It is not waited for until it is on disk: a crash of the server that loses it
- * ends the leases, and no more.
+ * ends the leases, and no more. What is asked of single rows is asked for a value: EXISTS may be answered by hashing a whole table.
  */
 export const claimFunctions = (schema: string): string => `
   CREATE FUNCTION ${schema}.pubsub_horizon() RETURNS bigint LANGUAGE plpgsql AS $$
@@ -67,7 +67,7 @@ export const claimFunctions = (schema: string): string => `
       ), ended AS (
         DELETE FROM ${schema}.pubsub_delivery d USING page p
           WHERE d.group_id = in_group AND d.seq = p.seq AND (
-            p.expires <= instant OR NOT EXISTS (SELECT FROM ${schema}.pubsub_event e WHERE e.topic = own.topic AND e.seq = p.seq)
+            p.expires <= instant OR (SELECT e.seq FROM ${schema}.pubsub_event e WHERE e.topic = own.topic AND e.seq = p.seq) IS NULL
           ) RETURNING d.ordering_key
       ) SELECT array_agg(ordering_key) FILTER (WHERE ordering_key IS NOT NULL) INTO ended_keys FROM ended;
       IF ended_keys IS NOT NULL THEN
@@ -107,9 +107,10 @@ export const claimFunctions = (schema: string): string => `
           -- Of a key, one goes ahead and the others are behind it.
           SELECT *, key IS NOT NULL AND (
               row_number() OVER (PARTITION BY key, is_over ORDER BY seq) > 1
-              OR EXISTS (
-                SELECT FROM ${schema}.pubsub_delivery d WHERE d.group_id = in_group AND d.ordering_key = key AND d.dead_id IS NULL
-              )
+              OR (
+                SELECT d.seq FROM ${schema}.pubsub_delivery d
+                  WHERE d.group_id = in_group AND d.ordering_key = key AND d.dead_id IS NULL LIMIT 1
+              ) IS NOT NULL
             ) AS is_behind FROM page
         ), ready AS (
           SELECT *, NOT is_over AND NOT is_behind AND (due IS NULL OR due <= instant) AS is_ready FROM placed

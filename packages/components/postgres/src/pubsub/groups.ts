@@ -139,9 +139,11 @@ function groupStatements(schema: string) {
     backlog: {
       name: "pubsub_backlog",
       text: `
-        SELECT (
-            SELECT count(*) FROM ${schema}.pubsub_event e WHERE e.topic = g.topic AND e.seq > g.cursor AND (g.since IS NULL OR e.published >= g.since)
-          ) + (
+        SELECT CASE WHEN g.since IS NULL THEN (
+            SELECT count(*) FROM ${schema}.pubsub_event e WHERE e.topic = g.topic AND e.seq > g.cursor -- of the index alone
+          ) ELSE (
+            SELECT count(*) FROM ${schema}.pubsub_event e WHERE e.topic = g.topic AND e.seq > g.cursor AND e.published >= g.since
+          ) END + (
             SELECT count(*) FROM ${schema}.pubsub_delivery d WHERE d.group_id = g.id AND d.due IS NOT NULL
           ) + (
             SELECT count(*) FROM ${schema}.pubsub_delivery d

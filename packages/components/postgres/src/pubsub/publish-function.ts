@@ -31,9 +31,9 @@ export const publishFunction = (schema: string): string => `
       -- What was written just now bears this transaction's id.
       duplicates := ARRAY(
         SELECT o.number::integer FROM unnest(in_digests) WITH ORDINALITY AS o(digest, number)
-          WHERE NOT EXISTS (
-            SELECT FROM ${schema}.pubsub_seen s WHERE s.digest = o.digest AND s.xmin = pg_current_xact_id()::xid
-          )
+          WHERE (
+            SELECT s.digest FROM ${schema}.pubsub_seen s WHERE s.digest = o.digest AND s.xmin = pg_current_xact_id()::xid
+          ) IS NULL
       );
     END IF;
 

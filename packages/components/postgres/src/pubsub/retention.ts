@@ -113,9 +113,10 @@ function retentionStatements(schema: string) {
         ), removable AS MATERIALIZED (
           SELECT e.seq FROM looked_at l CROSS JOIN seen JOIN ${schema}.pubsub_event e ON e.topic = $1 AND e.seq = l.seq
             WHERE l.is_old AND (l.seq <= seen.upto OR l.expires <= statement_timestamp())
-              AND NOT EXISTS (
-                SELECT FROM ${schema}.pubsub_group g JOIN ${schema}.pubsub_delivery d ON d.group_id = g.id AND d.seq = l.seq WHERE g.topic = $1
-              )
+              AND (
+                SELECT d.seq FROM ${schema}.pubsub_group g JOIN ${schema}.pubsub_delivery d ON d.group_id = g.id AND d.seq = l.seq
+                  WHERE g.topic = $1 LIMIT 1
+              ) IS NULL
             FOR UPDATE OF e SKIP LOCKED
         ), removed AS (
           DELETE FROM ${schema}.pubsub_event e USING removable r WHERE e.topic = $1 AND e.seq = r.seq RETURNING 1

@@ -96,10 +96,10 @@ export const settleFunctions = (schema: string): string => `
       WITH letters AS MATERIALIZED (
         SELECT d.seq, d.ordering_key IS NOT NULL AND (
             row_number() OVER (PARTITION BY d.ordering_key ORDER BY d.seq) > 1
-            OR EXISTS (
-              SELECT FROM ${schema}.pubsub_delivery o
-                WHERE o.group_id = in_group AND o.ordering_key = d.ordering_key AND o.dead_id IS NULL
-            )
+            OR (
+              SELECT o.seq FROM ${schema}.pubsub_delivery o
+                WHERE o.group_id = in_group AND o.ordering_key = d.ordering_key AND o.dead_id IS NULL LIMIT 1
+            ) IS NOT NULL
           ) AS is_behind
           FROM (SELECT DISTINCT unnest(in_ids) AS id) o JOIN ${schema}.pubsub_delivery d ON d.group_id = in_group AND d.dead_id = o.id
       )
