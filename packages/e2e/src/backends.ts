@@ -5,6 +5,8 @@ export interface Backend {
   readonly name: string;
   /** What it serves. */
   readonly blocks: readonly ("state" | "pubsub")[];
+  /** What waits behind an event that is tried again: its ordering key, or in a log its partition. */
+  readonly ordersBy: "key" | "partition";
   readonly needs: readonly Tool[];
   /** Its server; undefined for what is embedded. */
   startServer?(): Promise<TestServer>;
@@ -22,10 +24,11 @@ spec:
 
 /** Every component whose answered writes survive a SIGKILL of whatever keeps them. */
 export const backends: readonly Backend[] = [
-  { name: "sqlite", blocks: ["state", "pubsub"], needs: [], resources: () => undefined },
+  { name: "sqlite", blocks: ["state", "pubsub"], ordersBy: "key", needs: [], resources: () => undefined },
   {
     name: "postgres",
     blocks: ["state", "pubsub"],
+    ordersBy: "key",
     needs: ["postgres"],
     startServer: startPostgres,
     resources: (server) => component("postgres", server?.url ?? ""),
@@ -33,6 +36,7 @@ export const backends: readonly Backend[] = [
   {
     name: "redis",
     blocks: ["state", "pubsub"],
+    ordersBy: "partition",
     needs: ["redis"],
     startServer: () => startRedis({ appendfsync: "always" }),
     resources: (server) => component("redis", server?.url ?? ""),
@@ -40,6 +44,7 @@ export const backends: readonly Backend[] = [
   {
     name: "nats",
     blocks: ["pubsub"],
+    ordersBy: "partition",
     needs: ["nats"],
     startServer: startNats,
     // Before 2.10 the server cannot sync every write: a crash of the host may cost some, a SIGKILL must not.

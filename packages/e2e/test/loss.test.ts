@@ -24,6 +24,7 @@ test("what forgets with its process is found out", async () => {
   const forgetful: Backend = {
     name: "memory",
     blocks: ["pubsub"],
+    ordersBy: "key",
     needs: [],
     resources: () => `apiVersion: mecha.dev/v1
 kind: Component

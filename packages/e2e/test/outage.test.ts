@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
 import { createStateClient, MechaError, type StateClient } from "@mecha/state";
 import { describe, expect, test } from "vitest";
 import { backends, isMissing } from "../src/backends.ts";
 import { serveMecha } from "../src/mecha.ts";
+import { residentMemoryMiB } from "../src/memory.ts";
 
 const deadlineMs = 2_000;
 
@@ -35,13 +35,6 @@ describe.each(backends.filter(({ blocks, startServer }) => blocks.includes("stat
     });
   },
 );
-
-/** What a process holds, from /proc; 0 where there is none. */
-function residentMemoryMiB(pid: number): number {
-  if (!existsSync(`/proc/${pid}/status`)) return 0;
-  const [, kiB = "0"] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kiB) / 1024;
-}
 
 /** Reads and writes all the time; every failure must be one that a caller can act on, within the deadline. */
 function startLoad(state: StateClient) {

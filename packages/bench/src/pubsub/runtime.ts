@@ -1,8 +1,6 @@
-import { createClient } from "@connectrpc/connect";
-import { PubSubService } from "@mecha/api/pubsub";
+import { openGroup } from "@mecha/e2e/groups";
 import { serveMecha } from "@mecha/e2e/mecha";
 import { createPubSubClient } from "@mecha/pubsub";
-import { createTransport } from "@mecha/rpc";
 import { type Contestant, maxInFlight } from "./queue.ts";
 
 /** What an app has: `mecha serve` as a process, and @mecha/pubsub over TCP. */
@@ -13,9 +11,7 @@ export async function startRuntime(resources: string | undefined, serverPids: re
   return {
     pids: [pid, ...serverPids],
     async open(topic) {
-      await using transport = createTransport({ endpoint });
-      // The first call of a group makes it.
-      await createClient(PubSubService, transport).pull({ open: { topic } });
+      await openGroup(endpoint, topic, "e2e");
       return {
         publish: (event) => pubsub.publish(topic, event),
         async publishMany(events) {

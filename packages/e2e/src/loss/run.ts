@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
-import { PubSubService } from "@mecha/api/pubsub";
 import { RuntimeService } from "@mecha/api/runtime";
 import { createPubSubClient } from "@mecha/pubsub";
 import { createTransport } from "@mecha/rpc";
 import type { TestServer } from "@mecha/test-servers";
+import { openGroup } from "../groups.ts";
 import { type Served, serveMecha } from "../mecha.ts";
 import { type Kill, planKills, type Victim } from "./kills.ts";
 import { type Group, Ledger, type Verdict } from "./ledger.ts";
@@ -68,7 +68,7 @@ export async function tryLoss({ name, backend, outbox }: Subject, options: LossO
   const resources = backend.resources(server);
   const mecha = stack.use(await serveMecha(resources === undefined ? {} : { resources }));
   const { endpoint } = mecha;
-  const groups = await openGroups(endpoint);
+  const groups = await makeGroups(endpoint);
   const ledger = new Ledger(groups, "/ns/default/app/e2e");
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {});
@@ -114,22 +114,20 @@ const keysOf = (publisher: number): EventName[] =>
   Array.from({ length: keysOfEach }, (_, key) => [`p${publisher}-k${key}`, 0]);
 
 /** Makes the groups, so that all that is published from now on is for them: an ordered one where the component keeps order, and one that is not. */
-async function openGroups(endpoint: string): Promise<Group[]> {
+async function makeGroups(endpoint: string): Promise<Group[]> {
   await using transport = createTransport({ endpoint });
   const { components } = await createClient(RuntimeService, transport).getInfo({});
   const blocks = components.flatMap((component) => component.blocks);
   const keepsOrder = blocks.some(({ name, features }) => name === "pubsub" && features.includes("ORDERED"));
   const groups = [...(keepsOrder ? [{ name: "ordered", ordered: true }] : []), { name: "unordered", ordered: false }];
-  const pubsub = createClient(PubSubService, transport);
   for (const { name, ordered } of groups) {
-    const settings = {
+    await openGroup(endpoint, topic, name, {
       ordered,
       // What a runtime held that was killed comes again when this is over.
       ackTimeout: { seconds: 1n },
       // Each kill costs what is in flight an attempt, and the harness wants to see every event arrive.
       retry: { maxAttempts: 1000 },
-    };
-    await pubsub.pull({ open: { topic, group: name, settings } });
+    });
   }
   return groups;
 }

@@ -16,6 +16,7 @@ const own = ["sqlite", "postgres"];
 const relay: Backend = {
   name: "sqlite to redis",
   blocks: ["state", "pubsub"],
+  ordersBy: "partition",
   needs: ["redis"],
   startServer: () => startRedis({ appendfsync: "always" }),
   resources: (server) => `apiVersion: mecha.dev/v1
