@@ -12,6 +12,7 @@ const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["localfile", async () => (await import("@mecha/component-localfile")).localfile],
   ["memory", async () => (await import("@mecha/component-memory")).memory],
   ["nats", async () => (await import("@mecha/component-nats")).nats],
+  ["rabbitmq", async () => (await import("@mecha/component-rabbitmq")).rabbitmq],
   ["postgres", async () => (await import("@mecha/component-postgres")).postgres],
   ["redis", async () => (await import("@mecha/component-redis")).redis],
   ["sqlite", async () => (await import("@mecha/component-sqlite")).sqlite],

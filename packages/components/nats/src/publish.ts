@@ -1,4 +1,4 @@
-import { ComponentError, earlierFailed, type PublishOutcome, type PubSubEntry } from "@mecha/component";
+import { ComponentError, gone, type PublishOutcome, type PubSubEntry, publishInOrder } from "@mecha/component";
 import type { Msg } from "@nats-io/transport-node";
 import type { Connection } from "./connection.js";
 import { refused, toComponentError, unavailable } from "./errors.js";
@@ -15,7 +15,7 @@ interface PublishAnswer {
   readonly error?: { readonly err_code: number; readonly description: string };
 }
 
-/** Publishes entries: all at once, but those of one topic and ordering key one after the other, so that none is stored after one that failed. */
+/** Publishes to the streams of topics. */
 export class Publisher {
   readonly #connection: Connection;
   readonly #topology: Topology;
@@ -35,34 +35,7 @@ export class Publisher {
     signal?.throwIfAborted();
     const topics = new Set(entries.map(({ topic }) => topic));
     await Promise.all([...topics].map((topic) => this.#topology.topic(this.#names.topic(keyspace, topic))));
-    const chains = new Map<string, { readonly id: string; readonly outcome: Promise<PublishOutcome> }>();
-    const outcomes = await Promise.all(
-      entries.map((entry) => {
-        if (entry.orderingKey === "") return this.#publishOne(keyspace, entry, signal);
-        const key = `${entry.topic}\n${entry.orderingKey}`;
-        const earlier = chains.get(key);
-        const outcome = this.#publishAfter(earlier, keyspace, entry, signal);
-        chains.set(key, { id: entry.id, outcome });
-        return outcome;
-      }),
-    );
-    const [first] = outcomes;
-    const isNothingDone = outcomes.every(
-      (outcome) => outcome.type === "failed" && outcome.error.reason === "COMPONENT_UNAVAILABLE",
-    );
-    if (isNothingDone && first?.type === "failed") throw first.error;
-    return outcomes;
-  }
-
-  async #publishAfter(
-    earlier: { readonly id: string; readonly outcome: Promise<PublishOutcome> } | undefined,
-    keyspace: string,
-    entry: PubSubEntry,
-    signal: AbortSignal | undefined,
-  ): Promise<PublishOutcome> {
-    const before = await earlier?.outcome;
-    if (earlier === undefined || before?.type !== "failed") return this.#publishOne(keyspace, entry, signal);
-    return { type: "failed", error: earlierFailed(entry.id, before.error.metadata.earlier ?? earlier.id) };
+    return publishInOrder(entries, (entry) => this.#publishOne(keyspace, entry, signal));
   }
 
   async #publishOne(keyspace: string, entry: PubSubEntry, signal: AbortSignal | undefined): Promise<PublishOutcome> {
@@ -97,7 +70,5 @@ function toFailure(error: unknown, signal: AbortSignal | undefined): ComponentEr
   const known = toComponentError(error, mayBe);
   if (known instanceof ComponentError) return known;
   if (signal?.aborted !== true) throw error;
-  return new ComponentError("CANCELED", "the caller has gone before the event was sent; it was not published", {
-    cause: error,
-  });
+  return gone(error);
 }
