@@ -7,13 +7,13 @@ import { formatTable } from "./terminal/table.js";
 
 /** Checks resources, and prints what is wrong or what a runtime would start. */
 export async function check(paths: string[], flags: { json?: true | undefined }): Promise<void> {
-  const { problems, components } = await checkResources({
+  const { problems, components, subscriptions } = await checkResources({
     ...(paths.length > 0 && { resources: paths }),
     resolveComponent: loadComponent,
     knownComponentTypes: componentTypes,
   });
   if (problems.length > 0) process.exitCode = exitCodes.failed;
-  if (flags.json) return await printJson({ problems, components });
+  if (flags.json) return await printJson({ problems, components, subscriptions });
   if (problems.length > 0) {
     for (const problem of problems) process.stderr.write(`${pc.red("✗")} ${formatProblem(problem)}\n`);
     return;
@@ -24,5 +24,10 @@ export async function check(paths: string[], flags: { json?: true | undefined })
     blocks.map((block) => (defaults.includes(block) ? `${block} (default)` : block)).join(", "),
     implicit ? pc.dim("embedded") : source,
   ]);
-  await print(`${formatTable(["COMPONENT", "TYPE", "SERVES", "FROM"], rows)}\n\n${pc.green("✓")} nothing is wrong\n`);
+  await print(`${formatTable(["COMPONENT", "TYPE", "SERVES", "FROM"], rows)}\n\n`);
+  if (subscriptions.length > 0) {
+    const subscribed = subscriptions.map(({ name, events, paths, source }) => [name, events, paths.join(", "), source]);
+    await print(`${formatTable(["SUBSCRIPTION", "EVENTS", "TO", "FROM"], subscribed)}\n\n`);
+  }
+  await print(`${pc.green("✓")} nothing is wrong\n`);
 }

@@ -1,5 +1,6 @@
 import { Command, Option } from "@commander-js/extra-typings";
 import type { RuntimeConnection } from "@mecha/client";
+import { parseEndpoint } from "./parse.js";
 import { readToken } from "./token.js";
 
 /** A command that calls a runtime: its options say which one. */
@@ -8,7 +9,8 @@ export function createClientCommand(name: string) {
     .addOption(
       new Option("-e, --endpoint <url>", "the runtime: http://host:port or unix:/path")
         .env("MECHA_ENDPOINT")
-        .default("http://127.0.0.1:3600"),
+        .default("http://127.0.0.1:3600")
+        .argParser(parseEndpoint),
     )
     .option("--token-file <path>", "the file that holds the runtime's token (default: the token in MECHA_API_TOKEN)")
     .option("--json", "print JSON, for scripts");

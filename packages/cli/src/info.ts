@@ -9,11 +9,14 @@ import {
   Health,
   type Parameter,
   RuntimeService,
+  type Subscription,
+  SubscriptionState,
 } from "@mecha/api/runtime";
 import { type ClientFlags, connect } from "./client-options.js";
 import { exitCodes } from "./errors.js";
 import pc from "./terminal/colors.js";
 import { print, printJson } from "./terminal/print.js";
+import { printable } from "./terminal/printable.js";
 import { formatTable } from "./terminal/table.js";
 
 /** Prints what the runtime says of itself. */
@@ -35,6 +38,7 @@ function describe(response: GetInfoResponse, endpoint: string): string {
     "",
     formatTable(["COMPONENT", "TYPE", "BLOCK", "FEATURES", "DURABILITY", "HEALTH"], rows),
     ...describeBindings(response.components),
+    ...describeSubscriptions(response.subscriptions),
   ].join("\n");
 }
 
@@ -55,6 +59,31 @@ function describeBindings(components: readonly Component[]): string[] {
   );
   const named = rows.map(([name = "", ...cells], index) => [rows[index - 1]?.[0] === name ? "" : name, ...cells]);
   return rows.length === 0 ? [] : ["", formatTable(["BINDING", "OPERATION", "METADATA", "DOES"], named)];
+}
+
+/** What the runtime posts to the app; nothing if there is nothing. */
+function describeSubscriptions(subscriptions: readonly Subscription[]): string[] {
+  if (subscriptions.length === 0) return [];
+  const rows = subscriptions.map((subscription) => [
+    subscription.name,
+    `${subscription.topic} (group ${subscription.group})`,
+    subscription.paths.join(", "),
+    [
+      `${subscription.acked} acked`,
+      `${subscription.retried} retried`,
+      `${subscription.rejected} rejected`,
+      ...(subscription.unmatched > 0n ? [`${subscription.unmatched} unmatched`] : []),
+    ].join(", "),
+    describeState(subscription),
+  ]);
+  return ["", formatTable(["SUBSCRIPTION", "TOPIC", "TO", "DELIVERIES", "STATE"], rows)];
+}
+
+function describeState({ state, lastError }: Subscription): string {
+  const why = lastError === "" ? "" : `; last error: ${printable(lastError)}`;
+  if (state === SubscriptionState.DELIVERING) return `${pc.green("delivering")}${why}`;
+  if (state === SubscriptionState.WAITING_FOR_APP) return `${pc.yellow("waiting for the app")}${why}`;
+  return `${pc.red("waiting for its component")}${why}`;
 }
 
 /** `method, [path], [query.*]`: what need not be there stands in brackets. Many of a kind are cut short: --json has them all. */

@@ -1,7 +1,8 @@
 import { createClient } from "@connectrpc/connect";
 import { BindingService } from "@mecha/api/binding";
 import { type ClientFlags, connect } from "./client-options.js";
-import { readValue, toJsonFields, type Value } from "./state/value.js";
+import { readData } from "./data.js";
+import { toJsonFields } from "./state/value.js";
 import { print, printJson } from "./terminal/print.js";
 
 interface InvokeFlags extends ClientFlags {
@@ -31,12 +32,4 @@ export async function invokeBinding(
   await print(answer.data);
   // A prompt must not follow the data on its line; a file gets the bytes as they are.
   if (process.stdout.isTTY && !isEmpty && answer.data.at(-1) !== 10) await print("\n");
-}
-
-async function readData(argument: string | undefined, contentType: string | undefined): Promise<Value> {
-  if (argument === undefined) return { value: new Uint8Array(), contentType: contentType ?? "" };
-  if (argument === "-") return readValue(undefined, "-", contentType);
-  return argument.startsWith("@")
-    ? readValue(undefined, argument.slice(1), contentType)
-    : readValue(argument, undefined, contentType);
 }

@@ -1,12 +1,15 @@
 import { Command } from "@commander-js/extra-typings";
 import { createCheckCommand } from "./commands/check.js";
+import { createDeadLettersCommand } from "./commands/deadletters.js";
 import { createInfoCommand } from "./commands/info.js";
 import { createInitCommand } from "./commands/init.js";
 import { createInvokeBindingCommand } from "./commands/invoke-binding.js";
+import { createPublishCommand } from "./commands/publish.js";
 import { createRunCommand } from "./commands/run.js";
 import { createSchemaCommand } from "./commands/schema.js";
 import { createServeCommand } from "./commands/serve.js";
 import { createStateCommand } from "./commands/state.js";
+import { createSubscribeCommand } from "./commands/subscribe.js";
 
 /** The `mecha` command. What a command needs is loaded when it runs, so that `--help` and `--version` answer at once. */
 export function createProgram(version: string) {
@@ -26,6 +29,7 @@ Start here:
   $ mecha run --app-id shop -- node app.js     your app, with a runtime beside it
   $ mecha serve --app-id shop                  the runtime alone
   $ mecha state set greeting hello             talk to it from another terminal
+  $ mecha subscribe orders                     watch the events of a topic
 
 Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the stack to an error.`,
     );
@@ -37,6 +41,9 @@ Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the st
     createSchemaCommand(),
     createInfoCommand(),
     createStateCommand(),
+    createPublishCommand(),
+    createSubscribeCommand(),
+    createDeadLettersCommand(),
     createInvokeBindingCommand(),
   ];
   for (const command of commands) {

@@ -103,6 +103,11 @@ describe("mecha --help", () => {
     ["state", "delete"],
     ["state", "list"],
     ["state", "watch"],
+    ["publish"],
+    ["subscribe"],
+    ["deadletters", "list"],
+    ["deadletters", "requeue"],
+    ["deadletters", "drop"],
   ])("teaches %s %s with examples", async (...command) => {
     await using folder = await temporaryFolder();
     const ended = await mecha([...command, "--help"], { cwd: folder.path });

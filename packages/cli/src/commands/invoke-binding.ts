@@ -1,5 +1,6 @@
-import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Option } from "@commander-js/extra-typings";
 import { createClientCommand } from "../client-options.js";
+import { parsePair } from "../parse.js";
 
 /** `mecha invoke-binding`: one operation of a binding from a shell. */
 export function createInvokeBindingCommand() {
@@ -13,7 +14,7 @@ export function createInvokeBindingCommand() {
     .argument("[data]", 'what to do it with; "-" is standard input, "@path" a file (default: nothing)')
     .addOption(
       new Option("-m, --metadata <name=value>", "a parameter of the operation; may be given several times")
-        .argParser(addMetadata)
+        .argParser(parsePair)
         .default({} as Record<string, string>, "none"),
     )
     .option("--content-type <type>", "the data's media type (default: JSON if it is JSON, else text, else bytes)")
@@ -33,11 +34,4 @@ Examples:
   $ date | mecha invoke-binding files write - -m path=last-run.txt
   $ mecha invoke-binding shop-api get -m path=/orders/7 --json | jq .metadata.status`,
     );
-}
-
-/** `name=value`, added to what was given before. */
-function addMetadata(text: string, before: Record<string, string>): Record<string, string> {
-  const at = text.indexOf("=");
-  if (at < 1) throw new InvalidArgumentError("write it as name=value.");
-  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }

@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
 import { createClientCommand } from "../client-options.js";
 import { exitCodes } from "../errors.js";
+import { parseCount, parseDuration } from "../parse.js";
 
 /** `mecha state`: the state block from a shell. */
 export function createStateCommand() {
@@ -60,7 +61,11 @@ function createSet() {
     .option("-f, --file <path>", 'take the value from a file; "-" is standard input')
     .option("--content-type <type>", "its media type (default: JSON if it is JSON, else text, else bytes)")
     .option("--if-absent", "only if the key is not there")
-    .option("--ttl <duration>", "how long it lives: 250ms, 30s, 10m, 1.5h, 7d (default: for ever)")
+    .addOption(
+      new Option("--ttl <duration>", "how long it lives: 250ms, 30s, 10m, 1.5h, 7d (default: for ever)").argParser(
+        parseDuration,
+      ),
+    )
     .action(async (key, value, flags) => (await import("../state/actions.js")).set(key, value, flags))
     .addHelpText(
       "after",
@@ -102,7 +107,7 @@ function createList() {
     .option("--keys-only", "leave the values out")
     .addOption(
       new Option("--limit <number>", "how many at the most")
-        .argParser(parseLimit)
+        .argParser(parseCount)
         .default(Number.POSITIVE_INFINITY, "all"),
     )
     .action(async (prefix, flags) => (await import("../state/actions.js")).list(prefix, flags))
@@ -140,10 +145,4 @@ Examples:
   $ mecha state watch order-1
   $ mecha state watch --prefix order- --json | jq -c '[.type, .key]'`,
     );
-}
-
-function parseLimit(value: string): number {
-  const limit = Number(value);
-  if (Number.isInteger(limit) && limit > 0) return limit;
-  throw new InvalidArgumentError("a limit is a number of items, 1 or more.");
 }

@@ -1,5 +1,4 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { type Duration, toMilliseconds } from "@mecha/client";
 import type { ClientFlags } from "../client-options.js";
 import { CliError, exitCodes } from "../errors.js";
 import pc from "../terminal/colors.js";
@@ -42,7 +41,7 @@ export async function set(
     ConditionFlags & {
       file?: string | undefined;
       contentType?: string | undefined;
-      ttl?: string | undefined;
+      ttl?: number | undefined;
       requestId: string;
     },
 ): Promise<void> {
@@ -53,7 +52,7 @@ export async function set(
       key,
       ...value,
       ...toPrecondition(flags),
-      ...(flags.ttl !== undefined && { ttl: durationFromMs(toMilliseconds(flags.ttl as Duration, "--ttl")) }),
+      ...(flags.ttl !== undefined && { ttl: durationFromMs(flags.ttl) }),
       requestId: flags.requestId,
     });
     if (flags.json) await printJson({ key, etag });

@@ -2,6 +2,8 @@ import { createDefinitionLookup } from "../components/definitions.js";
 import type { LiveComponent } from "../components/live.js";
 import { startComponent } from "../components/start.js";
 import { type RuntimeOptions, resolveRuntimeOptions } from "../options.js";
+import { isSubscription } from "../subscriptions/plan.js";
+import { sources } from "../subscriptions/sources.js";
 import { planResources } from "./plan.js";
 import type { Problem } from "./problem.js";
 import { resolveConfig } from "./resolve.js";
@@ -19,6 +21,14 @@ export interface CheckResult {
     readonly defaults: readonly string[];
     /** No resource names it. */
     readonly implicit: boolean;
+    readonly source: string;
+  }[];
+  /** What a runtime would post to the app, whichever app it is for. */
+  readonly subscriptions: readonly {
+    readonly name: string;
+    /** In words: `group "shop" of topic "orders" (component "events")`. */
+    readonly events: string;
+    readonly paths: readonly string[];
     readonly source: string;
   }[];
 }
@@ -60,7 +70,16 @@ export async function checkResources(options: CheckOptions = {}): Promise<CheckR
   const components = plan.components.map(({ name, definition, blocks, defaults, implicit, document }) => {
     return { name, type: definition.type, blocks, defaults, implicit, source: document.sourceOf([]) };
   });
-  return { problems, components };
+  const context = { components: plan.components, appId: settings.appId };
+  const subscriptions = plan.others.filter(isSubscription).map(({ name, document, source, rules, path }) => {
+    return {
+      name,
+      events: sources[source.type].describe(source, context),
+      paths: [...rules.map((rule) => rule.path), ...(path === undefined ? [] : [path])],
+      source: document.sourceOf([]),
+    };
+  });
+  return { problems, components, subscriptions };
 }
 
 function isSame(a: Problem, b: Problem): boolean {

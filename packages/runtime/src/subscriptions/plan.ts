@@ -23,6 +23,11 @@ export interface SubscriptionPlan extends ResourcePlan {
   readonly scopes: readonly string[] | undefined;
 }
 
+/** Tells subscriptions from what else is planned. */
+export function isSubscription(plan: ResourcePlan): plan is SubscriptionPlan {
+  return plan.kind === "Subscription";
+}
+
 /** One request an event. */
 const single = { maxEvents: 1, maxBytes: 1, maxWaitMs: 0 };
 const defaultBatch = { maxEvents: 100, maxBytes: 1024 * 1024, maxWait: 0 };

@@ -26,7 +26,7 @@ export interface SourceKind<Plan extends SourcePlan = SourcePlan> {
   /** Judges it together with the components; problems are added. */
   check(plan: SubscriptionPlan, source: Plan, context: RelationContext): void;
   /** What at most one subscription of an app may take from, in words: `group "shop" of topic "orders"`. */
-  describe(source: Plan, context: RelationContext): string;
+  describe(source: Plan, context: Omit<RelationContext, "problems">): string;
   /** Opens it, making what is stored for it. Throws what the component says. */
   open(source: Plan, context: ServiceContext): Promise<OpenSource>;
   /** What `mecha info` tells of it. */

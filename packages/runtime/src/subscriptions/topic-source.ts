@@ -113,7 +113,7 @@ export const topicSource: SourceKind<TopicPlan> = {
   info: ({ topic, group }, appId) => ({ topic, group: group || appId }),
 };
 
-function componentOf(pubsub: string, { components }: RelationContext): ComponentPlan | undefined {
+function componentOf(pubsub: string, { components }: Pick<RelationContext, "components">): ComponentPlan | undefined {
   if (pubsub === "") return components.find(({ defaults }) => defaults.includes("pubsub"));
   return components.find(({ name }) => name === pubsub);
 }
