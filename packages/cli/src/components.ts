@@ -11,10 +11,12 @@ const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["http", async () => (await import("@mecha/component-http")).http],
   ["localfile", async () => (await import("@mecha/component-localfile")).localfile],
   ["memory", async () => (await import("@mecha/component-memory")).memory],
+  ["mqtt", async () => (await import("@mecha/component-mqtt")).mqtt],
   ["nats", async () => (await import("@mecha/component-nats")).nats],
   ["rabbitmq", async () => (await import("@mecha/component-rabbitmq")).rabbitmq],
   ["postgres", async () => (await import("@mecha/component-postgres")).postgres],
   ["redis", async () => (await import("@mecha/component-redis")).redis],
+  ["smtp", async () => (await import("@mecha/component-smtp")).smtp],
   ["sqlite", async () => (await import("@mecha/component-sqlite")).sqlite],
   ["webhook", async () => (await import("@mecha/component-webhook")).webhook],
 ]);

@@ -1,4 +1,4 @@
-export { startMosquitto } from "./mosquitto.js";
+export { type MosquittoOptions, startMosquitto } from "./mosquitto.js";
 export { startNats } from "./nats.js";
 export { type PostgresOptions, startPostgres } from "./postgres.js";
 export { startRabbitmq } from "./rabbitmq.js";
