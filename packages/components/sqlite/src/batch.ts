@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Failure, failureOf, isBusy, lockedFailure, Refusal } from "./failure.js";
-import type { Job, JobHandlers, Jobs, Outcome, Transaction } from "./jobs.js";
+import type { Job, JobHandlers, JobName, Jobs, Outcome, ThreadSettings, Transaction } from "./jobs.js";
 
 /**
  * How long the thread sleeps before it asks for the lock again. Shorter than the pause that another process makes between two
@@ -9,6 +9,12 @@ import type { Job, JobHandlers, Jobs, Outcome, Transaction } from "./jobs.js";
 const lockRetryMs = 0.2;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
+/**
+ * What need not survive a crash of the host: a lease that is forgotten is an event that is delivered again, which any failure may do. A batch of
+ * nothing else is committed without an fsync, so that a delivery waits for the disk once less; the next fsync makes it last, too.
+ */
+const fleeting: ReadonlySet<JobName> = new Set(["pubsub.claim", "pubsub.extend"]);
+
 /** Does a batch of jobs in one transaction, with one fsync; one outcome per job. Blocks its thread. */
 export type RunBatch = (jobs: readonly Job[], now: number | undefined) => Outcome[];
 
@@ -16,14 +22,16 @@ export interface BatchOptions {
   /** Throws if the file must not be written any more. */
   readonly guard: () => void;
   readonly lockTimeoutMs: number;
+  readonly synchronous: ThreadSettings["synchronous"];
 }
 
 /** Makes {@link RunBatch} over the writer's connection. */
 export function createBatchRunner(
   db: DatabaseSync,
   handlers: JobHandlers<Jobs>,
-  { guard, lockTimeoutMs }: BatchOptions,
+  { guard, lockTimeoutMs, synchronous }: BatchOptions,
 ): RunBatch {
+  let current = synchronous;
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
   const rollback = db.prepare("ROLLBACK");
@@ -44,7 +52,14 @@ export function createBatchRunner(
     }
   }
 
+  /** Sets what the next commit waits for. Not prepared: this pragma acts when it is compiled, and not in a transaction. */
+  function syncAs(wanted: ThreadSettings["synchronous"]): void {
+    if (wanted !== current) db.exec(`PRAGMA synchronous = ${wanted}`);
+    current = wanted;
+  }
+
   function attempt(jobs: readonly Job[], now: number | undefined): Outcome[] {
+    syncAs(jobs.every(({ name }) => fleeting.has(name)) ? "normal" : synchronous);
     lock();
     try {
       guard();

@@ -17,7 +17,7 @@ function open() {
   const db = openForWriting(settings);
   const handlers: JobHandlers<Jobs> = { ...createStateHandlers(db), ...createPubSubHandlers(db) };
   const guard = createGuard(db, settings.path, settings.identity);
-  const runBatch = createBatchRunner(db, handlers, { guard, lockTimeoutMs: settings.lockTimeoutMs });
+  const runBatch = createBatchRunner(db, handlers, { guard, ...settings });
   return { db, runBatch, checkpoints: createCheckpoints(db) };
 }
 
