@@ -37,9 +37,18 @@ function describe(response: GetInfoResponse, endpoint: string): string {
     `app ${pc.bold(appId)}, namespace ${namespace}`,
     "",
     formatTable(["COMPONENT", "TYPE", "BLOCK", "FEATURES", "DURABILITY", "HEALTH"], rows),
+    ...describeOutboxes(response.components),
     ...describeBindings(response.components),
     ...describeSubscriptions(response.subscriptions),
   ].join("\n");
+}
+
+/** What waits to be handed to another component; nothing if no transaction ever published to one. */
+function describeOutboxes(components: readonly Component[]): string[] {
+  const rows = components.flatMap(({ name, outboxes }) =>
+    outboxes.map(({ pubsub, backlog }) => [name, pubsub, String(backlog)]),
+  );
+  return rows.length === 0 ? [] : ["", formatTable(["OUTBOX OF", "FOR", "EVENTS WAITING"], rows)];
 }
 
 /** What bindings do, and what their events carry; nothing if there are none. */

@@ -107,9 +107,10 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     );
   };
   const doors = [
-    ...createHealthDoors(lifecycle, registry, recorder, app?.health, () =>
-      services.flatMap(([, { metrics }]) => metrics()),
-    ),
+    ...createHealthDoors(lifecycle, registry, recorder, app?.health, async () => [
+      ...services.flatMap(([, { metrics }]) => metrics()),
+      ...(await outbox.metrics()),
+    ]),
     ...running.flatMap(({ door }) => (door === undefined ? [] : [door])),
   ];
 

@@ -11,7 +11,7 @@ export function createHealthDoors(
   registry: ComponentRegistry,
   recorder: CallRecorder,
   app: AppHealth | undefined,
-  moreMetrics: () => readonly Sample[],
+  moreMetrics: () => Promise<readonly Sample[]>,
 ): Door[] {
   let metrics: Promise<Metrics> | undefined;
   return [

@@ -313,3 +313,27 @@ test("one event that its component refuses with the whole call takes no other wi
   expect(new Set(await app.received("orders"))).toEqual(new Set(["a", "b"]));
   expect((await app.state.listOutboxDeadLetters({})).deadLetters).toMatchObject([{ entry: { event: { id: "bad" } } }]);
 });
+
+test("metrics tell what waits and what became of the rest", async () => {
+  const { start, passes, events, clock } = await createWorld();
+  const app = await start({ listen: { port: 0 }, adminSocket: false, watchResources: false });
+  const metrics = async () => {
+    const text = await (await fetch(`${app.runtime.endpoint}/metrics`)).text();
+    return text.split("\n").filter((line) => line.startsWith("mecha_outbox"));
+  };
+  expect(await metrics()).toEqual([]);
+  events.fault = away;
+  await app.transact(publish("orders", "a"), publish("orders", "b", { ttl: { seconds: 60n } }));
+  const labels = 'store="main",pubsub="events"';
+  expect(await metrics()).toContain(`mecha_outbox_events{${labels}} 2`);
+  clock.advance(61_000);
+  await app.transact(publish("orders", "", { event: { id: "bad" } }));
+  events.fault = ({ id }) => (id === "bad" ? new ComponentError("BAD_REQUEST", "not this one") : undefined);
+  await passes("the outbox is empty", async () => (await app.backlog()) === 0);
+  expect(new Set(await metrics())).toEqual(
+    new Set([
+      `mecha_outbox_events{${labels}} 0`,
+      ...["published", "expired", "refused"].map((name) => `mecha_outbox_events_total{${labels},outcome="${name}"} 1`),
+    ]),
+  );
+});

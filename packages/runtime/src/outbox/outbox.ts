@@ -2,7 +2,8 @@ import type { BlockContext } from "../blocks/block.js";
 import type { Binding, ComponentRegistry } from "../components/registry.js";
 import type { Plan } from "../config/plan.js";
 import type { Problem } from "../config/problem.js";
-import { startRelay } from "./relay.js";
+import type { Sample, SampledMetric } from "../telemetry/metrics.js";
+import { type Relay, startRelay } from "./relay.js";
 import { endOf, refuseEnds } from "./removal.js";
 import { keyOf, openRoute, type Route, routeLeaves, routeOf } from "./route.js";
 
@@ -22,6 +23,8 @@ export interface Outbox {
   enter(store: Binding<"state">, target: string): Promise<{ readonly route: Route; leave(): void }>;
   /** What waits; nothing is told of a way that was never used, or whose store is away. */
   backlogs(): Promise<Backlog[]>;
+  /** How much waits, and what became of the rest, for Prometheus. */
+  metrics(): Promise<Sample[]>;
   /**
    * Says what is wrong with changing to `next` as long as events wait that nobody would hand over then, and lets no transaction add to them
    * until `release`.
@@ -33,8 +36,22 @@ export interface Outbox {
 /** A way that is in use. */
 interface Active {
   readonly route: Route;
-  readonly relay: { close(): Promise<void> };
+  readonly relay: Relay;
 }
+
+const waitingMetric: SampledMetric = {
+  name: "mecha_outbox_events",
+  help: "Events of transactions that wait in their store to be handed to another component.",
+  type: "gauge",
+  labels: ["store", "pubsub"],
+};
+
+const doneMetric: SampledMetric = {
+  name: "mecha_outbox_events_total",
+  help: "Events that this runtime took from an outbox, by what became of them: published, expired (their ttl) or refused (dead letters).",
+  type: "counter",
+  labels: ["store", "pubsub", "outcome"],
+};
 
 /** How often a way is looked for that another runtime of the app has opened, in ms. Events of a known way wake their relay. */
 const sweepMs = 30_000;
@@ -102,6 +119,12 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
   sweep();
   const forgetChanges = registry.onChange(scheduleSync);
 
+  /** Asks about every way; a store that is away cannot tell, and its health says so. */
+  const ofEach = async <T>(ask: (way: Active) => Promise<T>): Promise<T[]> => {
+    const answers = await Promise.allSettled([...active.values()].map(async (starting) => ask(await starting)));
+    return answers.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  };
+
   return {
     async enter(store, target) {
       const wanted = routeOf(store, target);
@@ -114,14 +137,18 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
       return { route, leave: () => inFlight.set(key, (inFlight.get(key) ?? 1) - 1) };
     },
 
-    async backlogs() {
-      const asked = [...active.values()].map(async (starting): Promise<Backlog> => {
-        const { route } = await starting;
-        const backlog = await route.pubsub.backlog(route.call);
-        return { store: route.store.live.plan.name, pubsub: route.target, backlog };
+    backlogs: () => ofEach(toBacklog),
+
+    async metrics() {
+      const samples = await ofEach(async (way): Promise<Sample[]> => {
+        const { backlog, ...labels } = await toBacklog(way);
+        const outcomes = Object.entries(way.relay.counts);
+        return [
+          { metric: waitingMetric, labels, value: backlog },
+          ...outcomes.map(([outcome, value]) => ({ metric: doneMetric, labels: { ...labels, outcome }, value })),
+        ];
       });
-      // A store that is away cannot tell; its health says so.
-      return (await Promise.allSettled(asked)).flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+      return samples.flat();
     },
 
     async prepare(next) {
@@ -148,6 +175,11 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
       await syncing;
     },
   };
+}
+
+async function toBacklog({ route }: Active): Promise<Backlog> {
+  const backlog = await route.pubsub.backlog(route.call);
+  return { store: route.store.live.plan.name, pubsub: route.target, backlog };
 }
 
 /** Every way that there may be: from each store with OUTBOX to each other pubsub. */

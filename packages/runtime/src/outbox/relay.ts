@@ -26,10 +26,25 @@ const final: ReadonlySet<Reason> = new Set(["BAD_REQUEST", "TOO_LARGE", "FEATURE
 /** One event on its way: as it was kept, or why it cannot be read. */
 type Kept = OutboxRecord | Error;
 
+/** What became of events, since the relay began. */
+export interface RelayCounts {
+  published: number;
+  /** Their time to live ended before they could be handed over. */
+  expired: number;
+  refused: number;
+}
+
+/** A relay at work. */
+export interface Relay {
+  readonly counts: Readonly<RelayCounts>;
+  /** Hands back what it holds. */
+  close(): Promise<void>;
+}
+
 /** What became of the events of one turn. */
 interface Turn {
-  /** Those that their target has, and those whose time to live is over. */
-  readonly done: string[];
+  readonly published: string[];
+  readonly expired: string[];
   readonly refused: { readonly id: string; readonly item: Kept; readonly error: Error }[];
   readonly failed: { readonly id: string; readonly error: Error }[];
 }
@@ -38,14 +53,19 @@ interface Turn {
  * Hands over what a store keeps for another pubsub, until it is closed: at least once, one after the other for each ordering key. While the target is
  * away it tries again with backoff, for ever, and takes nothing new in between.
  */
-export function startRelay(route: Route, context: RelayContext): { close(): Promise<void> } {
+export function startRelay(route: Route, context: RelayContext): Relay {
   const { clock, logger } = context;
   const fields = { store: route.store.live.plan.name, pubsub: route.target };
   const stopping = new AbortController();
+  const counts: RelayCounts = { published: 0, expired: 0, refused: 0 };
   let failures = 0;
 
   const deliver = async (deliveries: readonly Delivery<Kept>[]): Promise<void> => {
-    const { done, refused, failed } = await handOver(deliveries, context);
+    const { published, expired, refused, failed } = await handOver(deliveries, context);
+    counts.published += published.length;
+    counts.expired += expired.length;
+    counts.refused += refused.length;
+    const done = [...published, ...expired];
     const [first] = failed;
     failures = first === undefined ? 0 : failures + 1;
     const delayMs = backoffMs(routeSettings, failures);
@@ -93,6 +113,7 @@ export function startRelay(route: Route, context: RelayContext): { close(): Prom
   void dispatcher.run();
   let closing: Promise<void> | undefined;
   return {
+    counts,
     close() {
       stopping.abort();
       closing ??= dispatcher.close().finally(leave);
@@ -104,7 +125,7 @@ export function startRelay(route: Route, context: RelayContext): { close(): Prom
 /** Publishes what can be published; never throws. */
 async function handOver(deliveries: readonly Delivery<Kept>[], context: RelayContext): Promise<Turn> {
   const { namespace, clock, target } = context;
-  const turn: Turn = { done: [], refused: [], failed: [] };
+  const turn: Turn = { published: [], expired: [], refused: [], failed: [] };
   const sound: { id: string; item: Kept; entry: PubSubEntry }[] = [];
   try {
     const binding = target();
@@ -112,7 +133,7 @@ async function handOver(deliveries: readonly Delivery<Kept>[], context: RelayCon
       const entry = item instanceof Error ? item : toPubSubEntry(item, clock.now());
       const fault = entry instanceof Error ? entry : entry && faultOf(entry, binding);
       if (fault !== undefined) turn.refused.push({ id, item, error: fault });
-      else if (entry === undefined) turn.done.push(id);
+      else if (entry === undefined) turn.expired.push(id);
       else if (!(entry instanceof Error)) sound.push({ id, item, entry });
     }
     if (sound.length === 0) return turn;
@@ -123,7 +144,7 @@ async function handOver(deliveries: readonly Delivery<Kept>[], context: RelayCon
   } catch (error) {
     const failure = error instanceof Error ? error : new Error(String(error));
     if (isFinal(failure) && sound.length > 1) return oneByOne(deliveries, context);
-    const known = new Set([...turn.done, ...turn.refused.map(({ id }) => id)]);
+    const known = new Set([...turn.expired, ...turn.refused.map(({ id }) => id)]);
     for (const { id, item } of deliveries) {
       if (known.has(id)) continue;
       if (isFinal(failure)) turn.refused.push({ id, item, error: failure });
@@ -138,7 +159,8 @@ async function oneByOne(deliveries: readonly Delivery<Kept>[], context: RelayCon
   const turns: Turn[] = [];
   for (const delivery of deliveries) turns.push(await handOver([delivery], context));
   return {
-    done: turns.flatMap(({ done }) => done),
+    published: turns.flatMap(({ published }) => published),
+    expired: turns.flatMap(({ expired }) => expired),
     refused: turns.flatMap(({ refused }) => refused),
     failed: turns.flatMap(({ failed }) => failed),
   };
@@ -147,7 +169,7 @@ async function oneByOne(deliveries: readonly Delivery<Kept>[], context: RelayCon
 const isFinal = (error: Error): boolean => error instanceof ComponentError && final.has(error.reason);
 
 function sort(turn: Turn, id: string, item: Kept, outcome: PublishOutcome | undefined): void {
-  if (outcome?.type === "published") turn.done.push(id);
+  if (outcome?.type === "published") turn.published.push(id);
   else {
     const error = outcome?.error ?? new Error("the component answered a publish with nothing");
     if (isFinal(error)) turn.refused.push({ id, item, error });

@@ -85,7 +85,7 @@ export interface Metrics {
 export async function createMetrics(
   calls: CallRecorder,
   components: ComponentRegistry,
-  collect: () => readonly Sample[],
+  collect: () => Promise<readonly Sample[]>,
 ): Promise<Metrics> {
   const { Gauge, Counter, Histogram, Registry } = await import("prom-client");
   // What was counted already is handed over when it is asked for; prom-client's own counting would cost every call more than a state read.
@@ -141,9 +141,10 @@ export async function createMetrics(
 
   /** One of each metric that was ever sampled; their values are replaced at every scrape. */
   const sampled = new Map<SampledMetric, GaugeMetric | CounterMetric>();
-  const sample = () => {
+  const sample = async () => {
+    const samples = await collect();
     for (const metric of sampled.values()) metric.reset();
-    for (const { metric, labels, value } of collect()) {
+    for (const { metric, labels, value } of samples) {
       const { name, help, type } = metric;
       const own =
         sampled.get(metric) ??
@@ -154,8 +155,8 @@ export async function createMetrics(
   };
   return {
     contentType: registry.contentType,
-    text() {
-      sample();
+    async text() {
+      await sample();
       return registry.metrics();
     },
   };
