@@ -2,7 +2,7 @@ import type { DeliveryResult, Prolong, Settle } from "@mecha/api/pubsub";
 import { badRequest, Violations } from "../blocks/validation.js";
 import type { LiveComponent } from "../components/live.js";
 import { createDispatcher, type Delivery, type Dispatcher, type DispatcherOptions } from "./dispatcher.js";
-import { Outbox } from "./outbox.js";
+import { Outgoing } from "./outgoing.js";
 import { toDisposition, toExtension, toResults } from "./settlements.js";
 
 /** What an app says on a stream, whatever the block: `open` first and once, then `ack` and `extend`. */
@@ -33,36 +33,36 @@ export async function* serveStream<Open, Item, Response>(
   const incoming = requests[Symbol.asyncIterator]();
   const stream = await openStream(await readOpen(incoming));
   const { live } = stream;
-  const outbox = new Outbox<Response>();
+  const outgoing = new Outgoing<Response>();
   const dispatcher = createDispatcher<Item>({
     ...stream,
-    deliver: (deliveries) => outbox.put(stream.deliveries(deliveries)),
+    deliver: (deliveries) => outgoing.put(stream.deliveries(deliveries)),
   });
 
-  const answers = new AnswerQueue(outbox);
+  const answers = new AnswerQueue(outgoing);
   const leave = live.enter();
   // Whoever goes hands back at once, even if nobody reads the stream to its end.
   const gone = () => {
-    outbox.end();
+    outgoing.end();
     void dispatcher.close();
   };
   signal.addEventListener("abort", gone, { once: true });
   const drain = async () => {
     dispatcher.stop();
-    await outbox.put(stream.draining());
+    await outgoing.put(stream.draining());
     await dispatcher.idle;
     await answers.flushed().catch(() => {});
-    outbox.fail(live.retired.reason);
+    outgoing.fail(live.retired.reason);
   };
   if (live.retired.aborted) void drain();
   else live.retired.addEventListener("abort", drain, { once: true });
-  live.expired.addEventListener("abort", () => outbox.fail(live.retired.reason), { once: true });
+  live.expired.addEventListener("abort", () => outgoing.fail(live.retired.reason), { once: true });
   const answer = async (request: StreamRequest<Open>) => stream.ackResult(await settle(request, dispatcher));
   try {
     yield stream.opened;
     void dispatcher.run();
-    void serveRequests(incoming, answer, answers, outbox).then(gone);
-    yield* outbox;
+    void serveRequests(incoming, answer, answers, outgoing).then(gone);
+    yield* outgoing;
   } finally {
     signal.removeEventListener("abort", gone);
     live.retired.removeEventListener("abort", drain);
@@ -83,7 +83,7 @@ async function serveRequests<Request, Response>(
   incoming: AsyncIterator<Request>,
   answer: (request: Request) => Promise<Response>,
   answers: AnswerQueue<Response>,
-  outbox: Outbox<Response>,
+  outgoing: Outgoing<Response>,
 ): Promise<void> {
   try {
     for (;;) {
@@ -93,7 +93,7 @@ async function serveRequests<Request, Response>(
     }
     await answers.flushed();
   } catch (error) {
-    outbox.fail(error);
+    outgoing.fail(error);
   }
 }
 
@@ -105,17 +105,17 @@ class AnswerQueue<Response> {
   #pending = 0;
   #tail: Promise<void> = Promise.resolve();
 
-  constructor(readonly outbox: Outbox<Response>) {}
+  constructor(readonly outgoing: Outgoing<Response>) {}
 
   /** Resolves when another request may be read; rejects with a mistake of this one or of one before. */
   async add(answer: Promise<Response>): Promise<void> {
     answer.catch(() => {});
     this.#pending += 1;
     this.#tail = this.#tail.then(async () => {
-      await this.outbox.put(await answer);
+      await this.outgoing.put(await answer);
       this.#pending -= 1;
     });
-    this.#tail.catch((error: unknown) => this.outbox.fail(error));
+    this.#tail.catch((error: unknown) => this.outgoing.fail(error));
     if (this.#pending >= maxPendingAnswers) await this.#tail;
   }
 

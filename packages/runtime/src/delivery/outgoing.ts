@@ -5,13 +5,13 @@ const maxWaiting = 256;
  * What goes out on a stream: several put, one reads. Bounded: `put` resolves when there is room. It ends well (`end`) or with an error
  * (`fail`), after what was put before.
  */
-export class Outbox<Message> implements AsyncIterable<Message> {
+export class Outgoing<Message> implements AsyncIterable<Message> {
   #waiting: Message[] = [];
   #end: { readonly error: unknown } | "well" | undefined;
   #wakeReader: (() => void) | undefined;
   #wakeWriters: (() => void)[] = [];
 
-  /** Puts a message; resolves at once when the outbox has ended: nobody will read it. */
+  /** Puts a message; resolves at once when the stream has ended: nobody will read it. */
   put(message: Message): Promise<void> | void {
     if (this.#end !== undefined) return;
     this.#waiting.push(message);
