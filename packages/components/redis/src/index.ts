@@ -2,6 +2,7 @@ import { type Component, type ComponentContext, defineComponent } from "@mecha/c
 import { configSchema, type RedisConfig, resolveConnectOptions } from "./config.js";
 import { type MigrationStep, openLayout } from "./layout.js";
 import { createPubSub, pubsubFeatures } from "./pubsub/pubsub.js";
+import { TopicRegistry } from "./pubsub/topic-registry.js";
 import { Redis } from "./redis.js";
 import { RedisStateStore, stateFeatures } from "./state/state.js";
 
@@ -35,8 +36,9 @@ async function create(config: RedisConfig, context: ComponentContext): Promise<C
     await server.close();
     throw error;
   }
-  const state = new RedisStateStore(server, config);
-  const pubsub = createPubSub(server, config, context.logger);
+  const topics = new TopicRegistry(server, config.keyPrefix);
+  const state = new RedisStateStore(server, config, topics);
+  const pubsub = createPubSub(server, config, topics, context.logger);
   return {
     blocks: { state, pubsub: pubsub.pubsub },
     health: (signal) => server.health(signal),

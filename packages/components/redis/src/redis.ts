@@ -73,6 +73,11 @@ export class Redis {
     return all.includes("PROCESS") ? "PROCESS" : "HOST";
   }
 
+  /** Whether it is a Redis Cluster: then what is in different slots is reached by different scripts. */
+  get isCluster(): boolean {
+    return [...this.#nodes.values()].some(({ commands }) => commands.facts?.cluster === true);
+  }
+
   /** Reads, with one command that changes nothing. */
   read<T>(command: readonly Argument[], options: CommandOptions, decode: (reply: Reply) => T): Promise<T> {
     return this.#send(() => command, false, options, decode).catch(explain(false, options));

@@ -92,10 +92,6 @@ end
 const exhuming = /* lua */ `${groupLibrary}
 local REQUEUE, ORDERED = ARGV[3] == '1', ARGV[4] == '1'
 
-local function announce_requeued()
-  announce(string.match(GROUP, '#(.*)$'))
-end
-
 local function exhume(entry)
   local fields = entry[2]
   call('XDEL', DEAD, entry[1])
@@ -120,7 +116,7 @@ for a = 5, #ARGV do
     count = count + 1
   end
 end
-if REQUEUE and count > 0 then announce_requeued() end
+if REQUEUE and count > 0 then announce() end
 return count
 `,
   { write: true },
@@ -146,7 +142,7 @@ while count < tonumber(ARGV[5]) do
   exhume(entry)
   count = count + 1
 end
-if REQUEUE and count > 0 then announce_requeued() end
+if REQUEUE and count > 0 then announce() end
 return { count, last }
 `,
   { write: true },

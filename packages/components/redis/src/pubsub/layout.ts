@@ -50,11 +50,6 @@ local TOPIC, LOG, GROUPS = KEYS[1], KEYS[2], KEYS[3]
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Tells those who wait, of one group or of all; a user without the right to is heard at their next look.
-local function announce(group)
-  redis.pcall('SPUBLISH', string.sub(TOPIC, 1, -6) .. 'arrived', group)
-end
-
 -- Payload, ordering key, due time and expiry time (0: none) of what the log has.
 local function parse_event(fields)
   local payload, key, due, expiry = fields[2], '', 0, 0
@@ -80,6 +75,11 @@ export const groupLibrary = /* lua */ `${topicLibrary}
 local HELD, DUE, BEHIND, HEADS, KEPT, DEAD = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 -- What the log calls the group.
 local GROUP = ARGV[2]
+
+-- Tells those of the group who wait; a user without the right to is heard at their next look.
+local function announce()
+  redis.pcall('SPUBLISH', string.sub(TOPIC, 1, -6) .. 'arrived', string.match(GROUP, '#(.*)$'))
+end
 
 local function hold(id, r)
   call('HSET', HELD, id, r.token .. '|' .. r.attempts .. '|' .. r.kept .. '|' .. #r.key .. '|' .. r.key .. r.error)

@@ -1,4 +1,3 @@
-import { hash, randomInt } from "node:crypto";
 import { ComponentError, type PublishOutcome, type PubSubEntry, setFaultyAside } from "@mecha/component";
 import { Batcher } from "../batcher.js";
 import type { Argument } from "../connection.js";
@@ -6,6 +5,7 @@ import { Abandoned, toComponentError } from "../failures.js";
 import type { Redis } from "../redis.js";
 import { publishKeys, topicTag } from "./layout.js";
 import { publishScript } from "./publish-scripts.js";
+import { faultOf, newMark, pushEntry } from "./publishable.js";
 import type { TopicRegistry } from "./topic-registry.js";
 
 /** A batch ends at this many bytes or entries, each of which counts as some bytes: what one script may cost the server's other callers. */
@@ -90,7 +90,7 @@ export class Publisher {
   }
 
   async #send(tag: string, calls: readonly Entries[], giveUp: () => void): Promise<readonly (readonly boolean[])[]> {
-    const args: Argument[] = [String(randomInt(2 ** 32))];
+    const args: Argument[] = [newMark()];
     for (const entries of calls) for (const entry of entries) pushEntry(args, entry);
     try {
       const reply = (await this.#redis.runRaw(publishScript, publishKeys(tag), args, {
@@ -104,20 +104,4 @@ export class Publisher {
       throw toComponentError(error, unanswered);
     }
   }
-}
-
-/** What the publish script gets for one entry. */
-function pushEntry(args: Argument[], entry: PubSubEntry): void {
-  const { source, id, payload, orderingKey, delayMs, ttlMs } = entry;
-  // Half of a SHA-256: as long as no two are alike it may stand for a name of any length.
-  args.push(hash("sha256", `${source}\n${id}`, "buffer").subarray(0, 16));
-  args.push(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), orderingKey);
-  args.push(delayMs > 0 ? String(delayMs) : "", ttlMs === undefined ? "" : String(ttlMs));
-}
-
-function faultOf({ metadata }: PubSubEntry): ComponentError | undefined {
-  const [key] = Object.keys(metadata);
-  if (key === undefined) return undefined;
-  const message = `the redis component knows no metadata; remove "${key}"`;
-  return new ComponentError("BAD_REQUEST", message, { metadata: { key } });
 }

@@ -18,7 +18,7 @@ import { parseDeadLetterId, toDeadLetterId } from "./handles.js";
 import { Publisher } from "./publisher.js";
 import { Source } from "./source.js";
 import { startSweeper } from "./sweeper.js";
-import { TopicRegistry } from "./topic-registry.js";
+import type { TopicRegistry } from "./topic-registry.js";
 
 /** All of them. */
 export const pubsubFeatures = [
@@ -37,9 +37,9 @@ const hourMs = 60 * 60 * 1000;
 export function createPubSub(
   redis: Redis,
   { keyPrefix, eventRetentionHours }: Pick<RedisConfig, "keyPrefix" | "eventRetentionHours">,
+  registry: TopicRegistry,
   logger: Logger,
 ): { pubsub: PubSub; close(): Promise<void> } {
-  const registry = new TopicRegistry(redis, keyPrefix);
   const groups = new Groups(redis, keyPrefix, registry);
   const publisher = new Publisher(redis, keyPrefix, registry);
   const arrivals = new Arrivals(redis);

@@ -80,7 +80,7 @@ for token, was_live in pairs(live) do
     call('ZREM', DUE, 'c' .. token)
   end
 end
-if woken then announce(string.match(GROUP, '#(.*)$')) end
+if woken then announce() end
 return answers
 `,
   { write: true },

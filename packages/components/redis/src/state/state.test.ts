@@ -15,7 +15,7 @@ describe.skipIf(missing("redis"))("conformance", () => {
 
   const cases = stateConformance({
     open: () => startComponent(redis, { url: server.url, history }),
-    features: ["TRANSACT", "WATCH", "TTL"],
+    features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
     durability: "HOST",
     shared: true,
     expireResumeTokens: (component, keyspace) => forgetDeletions(component, keyspace, history),

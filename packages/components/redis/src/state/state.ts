@@ -1,25 +1,35 @@
 import {
   ComponentError,
   type Durability,
+  type PubSubEntry,
+  requirePublishable,
   type StateCall,
   type StateChange,
   type StateFeature,
   type StateItem,
   type StateOperation,
+  type StatePublish,
   type StateRequestId,
   type StateResult,
   type StateStore,
 } from "@mecha/component";
 import type { RedisConfig } from "../config.js";
+import { topicTag } from "../pubsub/layout.js";
+import { faultOf } from "../pubsub/publishable.js";
+import type { TopicRegistry } from "../pubsub/topic-registry.js";
 import type { Redis } from "../redis.js";
 import { Changes } from "./changes.js";
 import { decodeItem } from "./item.js";
 import { fixedKeys, itemKey, layoutVersion } from "./layout.js";
 import { getManyScript, listScript } from "./read-scripts.js";
 import { type WatchTarget, watch } from "./watch.js";
-import { WriteQueue, type WriteReply } from "./write-queue.js";
+import { type TopicEntries, WriteQueue, type WriteReply } from "./write-queue.js";
 
-export const stateFeatures = ["TRANSACT", "WATCH", "TTL"] as const satisfies readonly StateFeature[];
+export const stateFeatures = ["TRANSACT", "WATCH", "TTL", "OUTBOX"] as const satisfies readonly StateFeature[];
+/** On a cluster a keyspace and a topic are in different slots, which no script reaches both. */
+const clusterFeatures = stateFeatures.filter((feature) => feature !== "OUTBOX");
+
+const nothing: TopicEntries = new Map();
 
 /** What is known of a keyspace. */
 interface Space {
@@ -31,14 +41,18 @@ interface Space {
 
 /** The state block: every call is one command, so each is atomic and reads are snapshots. */
 export class RedisStateStore implements StateStore {
-  readonly features = stateFeatures;
+  readonly features: readonly StateFeature[];
   readonly #redis: Redis;
   readonly #keyPrefix: string;
   readonly #history: number;
   readonly #changes: Changes;
   readonly #spaces = new Map<string, Space>();
 
-  constructor(redis: Redis, { keyPrefix, history }: Pick<RedisConfig, "keyPrefix" | "history">) {
+  readonly #topics: TopicRegistry;
+
+  constructor(redis: Redis, { keyPrefix, history }: Pick<RedisConfig, "keyPrefix" | "history">, topics: TopicRegistry) {
+    this.features = redis.isCluster ? clusterFeatures : stateFeatures;
+    this.#topics = topics;
     this.#redis = redis;
     this.#keyPrefix = keyPrefix;
     this.#history = history;
@@ -85,12 +99,14 @@ export class RedisStateStore implements StateStore {
   async write(
     call: StateCall & {
       readonly operations: readonly StateOperation[];
+      readonly publishes?: readonly StatePublish[];
       readonly requestId: StateRequestId | undefined;
     },
   ): Promise<StateResult[]> {
-    const { operations } = call;
+    const { operations, publishes = [] } = call;
     const { tag, writes } = this.#space(call.keyspace);
-    const reply = await writes.write(operations, call.requestId, call.signal);
+    const entries = publishes.length === 0 ? nothing : await this.#entriesOf(publishes);
+    const reply = await writes.write(operations, entries, call.requestId, call.signal);
     if (reply[0] !== "done") throw refusal(reply, operations);
     let ttlMs = Number.POSITIVE_INFINITY;
     for (const operation of operations) {
@@ -146,6 +162,20 @@ export class RedisStateStore implements StateStore {
   close(): void {
     this.#changes.close();
     for (const { writes } of this.#spaces.values()) writes.flush();
+  }
+
+  /** What a write publishes, by topic, each of which is known to the sweep. */
+  async #entriesOf(publishes: readonly StatePublish[]): Promise<TopicEntries> {
+    requirePublishable(publishes, faultOf);
+    const topics = new Map<string, PubSubEntry[]>();
+    for (const { keyspace, entry } of publishes) {
+      if (!this.#topics.has(keyspace, entry.topic)) await this.#topics.add(keyspace, entry.topic);
+      const tag = topicTag(this.#keyPrefix, keyspace, entry.topic);
+      const entries = topics.get(tag);
+      if (entries === undefined) topics.set(tag, [entry]);
+      else entries.push(entry);
+    }
+    return topics;
   }
 
   #space(keyspace: string): Space {

@@ -1,6 +1,8 @@
-import { type StateOperation, type StateRequestId, stateLimits } from "@mecha/component";
+import { type PubSubEntry, type StateOperation, type StateRequestId, stateLimits } from "@mecha/component";
 import type { Argument, Reply } from "../connection.js";
 import { Abandoned, kindOf, toComponentError } from "../failures.js";
+import { publishKeys } from "../pubsub/layout.js";
+import { newMark, pushEntry } from "../pubsub/publishable.js";
 import type { Redis } from "../redis.js";
 import { encodePayload } from "./item.js";
 import { itemKey, requestKey } from "./layout.js";
@@ -8,6 +10,9 @@ import { writeScript } from "./write-scripts.js";
 
 /** What the write script answered to one write. */
 export type WriteReply = readonly [string, ...Reply[]];
+
+/** What a write publishes, by the tag of the topic. */
+export type TopicEntries = ReadonlyMap<string, readonly PubSubEntry[]>;
 
 /** A batch ends at this many operations or bytes of values: what one script may cost the server's other callers. */
 const maxBatchOperations = 128;
@@ -45,23 +50,35 @@ export class WriteQueue {
   /** Writes; what the script answers is not judged here. */
   write(
     operations: readonly StateOperation[],
+    publishes: TopicEntries,
     requestId: StateRequestId | undefined,
     signal: AbortSignal | undefined,
   ): Promise<WriteReply> {
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     const keys = operations.map(({ key }) => itemKey(this.#tag, key));
-    const args: Argument[] = [String(operations.length), requestId === undefined ? "" : `=${requestId.fingerprint}`];
+    const fingerprint = requestId === undefined ? "" : `=${requestId.fingerprint}`;
+    const args: Argument[] = [String(operations.length), fingerprint, String(publishes.size)];
+    let count = operations.length;
     let bytes = 0;
     for (const operation of operations) {
       if (operation.type === "set") bytes += operation.value.length;
       pushOperation(args, operation);
     }
     if (requestId !== undefined) keys.push(requestKey(this.#tag, requestId.id));
+    for (const [tag, entries] of publishes) {
+      keys.push(...publishKeys(tag));
+      args.push(String(entries.length), newMark());
+      count += entries.length;
+      for (const entry of entries) {
+        bytes += entry.payload.length;
+        pushEntry(args, entry);
+      }
+    }
     return new Promise((resolve, reject) => {
       // After the microtasks: every caller that was answered in this turn has asked for its next write by then.
       if (this.#waiting.length === 0) process.nextTick(() => this.flush());
       const repeatable = requestId !== undefined;
-      this.#waiting.push({ keys, args, operations: operations.length, bytes, signal, repeatable, resolve, reject });
+      this.#waiting.push({ keys, args, operations: count, bytes, signal, repeatable, resolve, reject });
     });
   }
 

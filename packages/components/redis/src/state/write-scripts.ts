@@ -1,3 +1,4 @@
+import { publishLibrary } from "../pubsub/publish-scripts.js";
 import { defineScript } from "../script.js";
 import { fixedKeyCount, keyspaceLibrary, layoutVersion } from "./layout.js";
 
@@ -77,14 +78,14 @@ end
 
 /**
  * Does the writes of several callers, each of them as a whole or not at all, and independently of the others. ARGV: run, how many
- * tombstones to keep, lifetime of request ids, then per write: how many operations, "=" and the fingerprint or "", and per operation: what
- * and the payload. "What" is a letter for what to do (s, d, c), one for what must hold (n, e, a, x), the ttl if there is one, and, if
- * it must hold, "=" and the etag. After the fixed keys come, per write, the items
- * and, if it has a fingerprint, the request. Answers per write: "done", etag, a digit per operation (whether it was there); or what did
+ * tombstones to keep, lifetime of request ids, then per write: how many operations, "=" and the fingerprint or "", to how many topics it publishes,
+ * and per operation: what and the payload. "What" is a letter for what to do (s, d, c), one for what must hold (n, e, a, x), the ttl if
+ * there is one, and, if it must hold, "=" and the etag. Then come, per topic: how many entries, a number from which marks are counted, and
+ * the entries. After the fixed keys come, per write, the items, if it has a fingerprint the request, and the keys of its topics. Answers per write: "done", etag, a digit per operation (whether it was there); or what did
  * not hold and for which operation.
  */
 export const writeScript = defineScript(
-  /* lua */ `${keyspaceLibrary}${writing}
+  /* lua */ `${keyspaceLibrary}${writing}${publishLibrary}
 local SET, DELETE, ETAG, ABSENT, EXISTS = string.byte('sdeax', 1, 5)
 local HISTORY = tonumber(ARGV[2])
 local newer = newer_layout()
@@ -116,8 +117,8 @@ local function delete(item, name)
   deleted = deleted + 1
 end
 
--- One write: the \`count\` items after KEYS[k], the operations after ARGV[a].
-local function write(k, a, count, fingerprint)
+-- One write: the \`count\` items after KEYS[k], the operations after ARGV[a], and then \`topics\` to which it publishes.
+local function write(k, a, count, fingerprint, topics)
   if newer then return { 'layout', newer } end
   local request = fingerprint ~= '' and KEYS[k + count + 1]
   if request then
@@ -168,6 +169,12 @@ local function write(k, a, count, fingerprint)
       end
     end
   end
+  k, a = k + count + (request and 1 or 0), a + count * 2
+  for _ = 1, topics do
+    local entries = tonumber(ARGV[a + 1])
+    publish(k, a + 3, entries, tonumber(ARGV[a + 2]))
+    k, a = k + PUBLISH_KEYS, a + 2 + entries * ENTRY_ARGUMENTS
+  end
   found = table.concat(found)
   if request then call('SET', request, cmsgpack.pack({ fingerprint, etag, found }), 'PX', ARGV[3]) end
   return { 'done', etag, found }
@@ -175,10 +182,11 @@ end
 
 local answers, k, a = {}, ${fixedKeyCount}, 3
 while a < #ARGV do
-  local count, fingerprint = tonumber(ARGV[a + 1]), ARGV[a + 2]
-  answers[#answers + 1] = write(k, a + 2, count, fingerprint)
-  k = k + count + (fingerprint == '' and 0 or 1)
-  a = a + 2 + count * 2
+  local count, fingerprint, topics = tonumber(ARGV[a + 1]), ARGV[a + 2], tonumber(ARGV[a + 3])
+  answers[#answers + 1] = write(k, a + 3, count, fingerprint, topics)
+  k = k + count + (fingerprint == '' and 0 or 1) + topics * PUBLISH_KEYS
+  a = a + 3 + count * 2
+  for _ = 1, topics do a = a + 2 + ARGV[a + 1] * ENTRY_ARGUMENTS end
 end
 
 if changes > 0 then
