@@ -36,7 +36,7 @@ export const backends: readonly Backend[] = [
   {
     name: "redis",
     blocks: ["state", "pubsub"],
-    ordersBy: "partition",
+    ordersBy: "key",
     needs: ["redis"],
     startServer: () => startRedis({ appendfsync: "always" }),
     resources: (server) => component("redis", server?.url ?? ""),

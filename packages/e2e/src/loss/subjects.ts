@@ -10,13 +10,13 @@ export interface Subject {
 }
 
 /** Components whose transactions publish to themselves. */
-const own = ["sqlite", "postgres"];
+const own = ["sqlite", "postgres", "redis"];
 
 /** State in one component and events in another: the runtime hands over what was committed. */
 const relay: Backend = {
   name: "sqlite to redis",
   blocks: ["state", "pubsub"],
-  ordersBy: "partition",
+  ordersBy: "key",
   needs: ["redis"],
   startServer: () => startRedis({ appendfsync: "always" }),
   resources: (server) => `apiVersion: mecha.dev/v1
