@@ -1,10 +1,9 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { type Event, EventSchema, type PublishEntry } from "@mecha/api/pubsub";
+import type { Event, PublishEntry } from "@mecha/api/pubsub";
 import { ComponentError, type PubSubEntry } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
 import type { Identity } from "../runtime/info.js";
 import { requireFeature, type Violations } from "../validation.js";
-import { toEvent } from "./event.js";
+import { encodeEvent, toEvent } from "./event.js";
 import { checkEntry } from "./validate.js";
 
 /** What an app asks to publish, checked and filled in: as components take it, and the event in it. */
@@ -40,7 +39,7 @@ export function readEntry(
   const event = toEvent(message, path, { source, now, id, traceparent }, violations);
   requireOptions(options, binding);
   const { topic, orderingKey, metadata } = message;
-  const payload = toBinary(EventSchema, event);
+  const payload = encodeEvent(event);
   return { entry: { topic, source: event.source, id: event.id, payload, orderingKey, metadata, ...options }, event };
 }
 

@@ -1,5 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
+import { randomFillSync } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Event, EventSchema, type PublishEntry } from "@mecha/api/pubsub";
 import { checkBytes, type Violations } from "../validation.js";
@@ -94,12 +95,36 @@ function checkExtensions(extensions: Readonly<Record<string, string>>, field: st
   if (count > maxExtensions) violations.add(field, `has ${count} entries; at most ${maxExtensions} are allowed`);
 }
 
+const noData = new Uint8Array();
+const eventWriter = new BinaryWriter();
+
+/**
+ * An event as components store it. Its data is written last and in one piece by a writer that is kept: a new one would double its buffer, and copy
+ * all of it, until the data fits.
+ */
+export function encodeEvent(event: Event): Uint8Array {
+  const attributes = toBinary(EventSchema, { ...event, data: noData });
+  if (event.data.length === 0) return attributes;
+  eventWriter.raw(attributes).tag(EventSchema.field.data.number, WireType.LengthDelimited).bytes(event.data);
+  return eventWriter.finish();
+}
+
+const uuidBytes = 16;
+/** Random bytes for many ids: each draw is a call of the system. */
+const pool = Buffer.alloc(256 * uuidBytes);
+let used = pool.length;
+
 /** A time-ordered id (RFC 9562, section 5.7). */
 export function uuidv7(now: number): string {
-  const bytes = randomBytes(16);
-  bytes.writeUIntBE(now, 0, 6);
-  bytes.writeUInt8(0x70 | (bytes.readUInt8(6) & 0x0f), 6);
-  bytes.writeUInt8(0x80 | (bytes.readUInt8(8) & 0x3f), 8);
-  const hex = bytes.toString("hex");
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  const at = used;
+  used += uuidBytes;
+  pool.writeUIntBE(now, at, 6);
+  pool.writeUInt8(0x70 | (pool.readUInt8(at + 6) & 0x0f), at + 6);
+  pool.writeUInt8(0x80 | (pool.readUInt8(at + 8) & 0x3f), at + 8);
+  const hex = pool.toString("hex", at, used);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
