@@ -32,8 +32,9 @@ interface Served {
   durability?: Readonly<Record<string, string>>;
 }
 
-/** Blocks that somebody can use today: those of the runtime, and secrets, which resources refer to. */
-const isServed = (block: string) => block === "secret" || existsSync(join(root, "packages/runtime/src/blocks", block));
+/** Blocks that somebody can use today: those of the runtime, secrets, which resources refer to, and discovery, by which runtimes find each other. */
+const isServed = (block: string) =>
+  block === "secret" || block === "discovery" || existsSync(join(root, "packages/runtime/src/blocks", block));
 
 function componentRows({ type, serves }: Definition): string[] {
   const blocks = Object.entries(serves).filter(([block]) => isServed(block));

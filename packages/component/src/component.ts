@@ -2,6 +2,8 @@ import type { ZodType } from "zod";
 import type { BindingFeature } from "./binding/features.js";
 import type { Binding, InputDescription, Operation } from "./binding/interface.js";
 import type { Clock } from "./clock.js";
+import type { DiscoveryFeature } from "./discovery/features.js";
+import type { Discovery } from "./discovery/interface.js";
 import type { Durability } from "./durability.js";
 import type { PubSubFeature } from "./pubsub/features.js";
 import type { PubSub } from "./pubsub/interface.js";
@@ -15,6 +17,7 @@ export interface Blocks {
   pubsub?: PubSub;
   binding?: Binding;
   secret?: SecretStore;
+  discovery?: Discovery;
 }
 
 /**
@@ -39,6 +42,7 @@ export interface Serves {
     input?: InputDescription;
   };
   secret?: Record<string, never>;
+  discovery?: { features: readonly DiscoveryFeature[] };
 }
 
 /** A structured log of one component; fields never hold a secret. */

@@ -1,4 +1,5 @@
 export * from "./binding/conformance.js";
+export * from "./discovery/conformance.js";
 export { createManualClock, type ManualClock } from "./manual-clock.js";
 export * from "./pubsub/conformance.js";
 export { startComponent } from "./start-component.js";

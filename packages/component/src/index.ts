@@ -17,6 +17,8 @@ export type {
 export { defineComponent } from "./component.js";
 export type { DeliverySource, Lease, Settlement } from "./delivery/interface.js";
 export { type ConfigOption, describeConfig, optionsTable, withOptionsTable } from "./describe-config.js";
+export * from "./discovery/features.js";
+export type * from "./discovery/interface.js";
 export type { Durability } from "./durability.js";
 export { durationMs } from "./duration.js";
 export type { Reason } from "./errors.js";

@@ -2,7 +2,11 @@ import type { Blocks, Clock, Component, ComponentDefinition } from "@mecha/compo
 import { type CallName, delayBy, type FaultLine, faultError } from "./faults.js";
 
 /** Calls that do not answer with a value or a promise: those that stream, and those that hand out something to call. */
-const kinds: Partial<Record<CallName, "stream" | "handle">> = { "state.watch": "stream", "pubsub.consume": "handle" };
+const kinds: Partial<Record<CallName, "stream" | "handle">> = {
+  "state.watch": "stream",
+  "discovery.watch": "stream",
+  "pubsub.consume": "handle",
+};
 
 /** What a component's calls pass through. */
 interface Passage {

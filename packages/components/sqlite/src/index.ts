@@ -1,6 +1,7 @@
 import { defineComponent } from "@mecha/component";
 import { resolveSettings, sqliteConfig } from "./config.js";
 import { openConnection } from "./connection.js";
+import { createDiscovery, discoveryFeatures } from "./discovery/discovery.js";
 import { createPubSub, pubsubFeatures } from "./pubsub.js";
 import { createStateStore, stateFeatures } from "./state.js";
 
@@ -16,14 +17,16 @@ export const sqlite = defineComponent({
   serves: {
     state: { features: stateFeatures, durability },
     pubsub: { features: pubsubFeatures, durability },
+    discovery: { features: discoveryFeatures },
   },
   async create(config, context) {
     const settings = resolveSettings(config, context);
     const connection = await openConnection(settings, context);
     const state = createStateStore(connection, settings, context);
     const pubsub = createPubSub(connection, settings, context);
+    const discovery = createDiscovery(connection, context);
     return {
-      blocks: { state: state.store, pubsub: pubsub.pubsub },
+      blocks: { state: state.store, pubsub: pubsub.pubsub, discovery },
       async health() {
         await connection.check();
       },

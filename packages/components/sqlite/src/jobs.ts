@@ -1,11 +1,12 @@
 import type { DatabaseSync } from "node:sqlite";
+import type { DiscoveryJobs } from "./discovery/jobs.js";
 import type { Failure } from "./failure.js";
 import type { PackedJobs } from "./packing.js";
 import type { PubSubJobs } from "./pubsub-jobs.js";
 import type { StateJobs } from "./state-jobs.js";
 
 /** Everything the writer can be asked to do: a block adds its jobs here, and their handlers in `thread.ts`. */
-export interface Jobs extends StateJobs, PubSubJobs {}
+export interface Jobs extends StateJobs, PubSubJobs, DiscoveryJobs {}
 
 export type JobName = keyof Jobs;
 

@@ -109,6 +109,20 @@ export const layouts: readonly string[] = [
     WHERE ordering_key IS NOT NULL AND dead_id IS NULL;
   CREATE INDEX pubsub_delivery_by_death ON pubsub_delivery (group_id, dead_id) WHERE dead_id IS NOT NULL;
   `,
+  `
+  CREATE TABLE discovery_instance (
+    namespace TEXT NOT NULL,
+    app TEXT NOT NULL,
+    id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    version TEXT NOT NULL,
+    zone TEXT NOT NULL,
+    weight INTEGER NOT NULL,
+    expire_time INTEGER NOT NULL,
+    PRIMARY KEY (namespace, app, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX discovery_instance_by_expiry ON discovery_instance (expire_time);
+  `,
 ];
 
 /** The layout that this version reads and writes. */

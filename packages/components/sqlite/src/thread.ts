@@ -3,6 +3,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { createBatchRunner } from "./batch.js";
 import { createCheckpoints } from "./checkpoints.js";
+import { createDiscoveryHandlers } from "./discovery/handlers.js";
 import { failureOf } from "./failure.js";
 import type { FromThread, JobHandlers, Jobs, Outcome, ThreadSettings, ToThread } from "./jobs.js";
 import { createGuard, openForWriting } from "./open.js";
@@ -15,7 +16,11 @@ const answer = (outcomes: readonly Outcome[]) => parentPort?.postMessage(JSON.st
 
 function open() {
   const db = openForWriting(settings);
-  const handlers: JobHandlers<Jobs> = { ...createStateHandlers(db), ...createPubSubHandlers(db) };
+  const handlers: JobHandlers<Jobs> = {
+    ...createStateHandlers(db),
+    ...createPubSubHandlers(db),
+    ...createDiscoveryHandlers(db),
+  };
   const guard = createGuard(db, settings.path, settings.identity);
   const runBatch = createBatchRunner(db, handlers, { guard, ...settings });
   return { db, runBatch, checkpoints: createCheckpoints(db) };
