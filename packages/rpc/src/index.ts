@@ -4,6 +4,7 @@ export type {
   FallbackHandler,
   InProcessTransportOptions,
   ListenOptions,
+  ProxyHandler,
   RequestHead,
   RpcServer,
   ServeOptions,
@@ -11,4 +12,5 @@ export type {
   ServerTlsOptions,
   TransportOptions,
 } from "./options.js";
+export { encodeRefusal, type Refusal } from "./server/refuse.js";
 export { serve } from "./server/serve.js";

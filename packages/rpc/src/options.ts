@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import type { ConnectError, ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
 
@@ -34,6 +35,19 @@ export interface RequestHead {
  */
 export type FallbackHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
+/**
+ * Takes requests that go elsewhere, whatever their path says. Their bodies may take as long as they like; a client that reads nothing of an answer is
+ * still cut off. Over HTTP/2 it gets Node's compatible `Http2ServerRequest` and `Http2ServerResponse`.
+ */
+export interface ProxyHandler {
+  /** Whether a request is the proxy's. Asked for every request, so it must be quick. */
+  takes(url: string, headers: IncomingHttpHeaders): boolean;
+  /** Answers it. One with `expect: 100-continue` has not been told to go on: that is the proxy's to do. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Answers a request to change protocols on an HTTP/1.1 connection; the socket is the proxy's from now on. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
 /** Options of {@link serve}. */
 export interface ServeOptions {
   /** The services, as for any Connect server: `(router) => router.service(StateService, impl)`. */
@@ -61,6 +75,8 @@ export interface ServeOptions {
    * large) bears the same details as what handlers refuse. Default: as it is.
    */
   describeError?: (error: ConnectError) => ConnectError;
+  /** Takes requests that go elsewhere, before the routes are asked and after the guard. Default: none. */
+  proxy?: ProxyHandler;
   /** Serves what is no RPC. Default: 404. */
   fallback?: FallbackHandler;
   /** Limits; each has a default. */

@@ -1,7 +1,9 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import * as http2 from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
-import type { FallbackHandler, ServeOptions } from "../options.js";
+import type { FallbackHandler, ProxyHandler, ServeOptions } from "../options.js";
 import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
 import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
 import type { Delegate } from "./delegate.js";
@@ -16,6 +18,10 @@ import { type ServedRoute, type Service, toSentError } from "./service.js";
 export interface Dispatcher {
   onRequest(request: IncomingMessage, response: ServerResponse): void;
   onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, flags: number, raw: string[]): void;
+  /** A request that waits for a word before it sends its body. */
+  onCheckContinue(request: IncomingMessage, response: ServerResponse): void;
+  /** A request to change protocols. */
+  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
 /** What a dispatcher needs. */
@@ -26,6 +32,7 @@ export interface DispatchOptions {
   readonly environment: ExchangeEnvironment;
   readonly guard: ServeOptions["guard"];
   readonly delegate: Delegate;
+  readonly proxy: ProxyHandler | undefined;
   readonly fallback: FallbackHandler;
   /** Marks answers for web pages, and says whether it answered the request itself. */
   readonly cors: (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -38,6 +45,7 @@ export function createDispatcher({
   environment,
   guard,
   delegate,
+  proxy,
   fallback,
   cors,
 }: DispatchOptions): Dispatcher {
@@ -60,7 +68,7 @@ export function createDispatcher({
   };
   // Node makes compatible request and response objects for a server's streams; this server has no others.
   const compatible = http2.createServer();
-  compatible.on("request", (request, response) => {
+  const onCompatible = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
     const compatibleRequest = request as unknown as IncomingMessage;
     const compatibleResponse = response as unknown as ServerResponse;
     if (request.headers.origin !== undefined) {
@@ -72,7 +80,14 @@ export function createDispatcher({
       }
     }
     hand(compatibleRequest, compatibleResponse);
+  };
+  compatible.on("request", onCompatible);
+  compatible.on("checkContinue", (request, response) => {
+    if (!isProxied(request.url, request.headers)) response.writeContinue();
+    onCompatible(request, response);
   });
+  const isProxied = (url: string | undefined, headers: http2.IncomingHttpHeaders) =>
+    proxy?.takes(url ?? "", headers) === true;
   /** Whether a request's body may take as long as it likes. */
   const mayStreamIn = (path: string) => {
     if (!routes.has(path)) return false;
@@ -82,6 +97,11 @@ export function createDispatcher({
   const hand = (request: IncomingMessage, response: ServerResponse) => {
     const path = toPath(request.url ?? "");
     const { watch, bodyTimeoutMs, writeTimeoutMs } = environment;
+    if (proxy?.takes(request.url ?? "", request.headers)) {
+      limitReader(request, response, watch, writeTimeoutMs);
+      proxy.handle(request, response);
+      return;
+    }
     if (!mayStreamIn(path)) limitBody(request, response, watch, bodyTimeoutMs);
     limitReader(request, response, watch, writeTimeoutMs);
     if (!routes.has(path)) void fallBack(request, response);
@@ -89,21 +109,39 @@ export function createDispatcher({
       refuseForm(response as ServerResponse);
     else delegate(request, response);
   };
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    if (cors(request, response)) return;
+    const exchange = new Http1Exchange(request, response, environment);
+    const refusal = refusalOf(exchange);
+    if (refusal) {
+      refuse(exchange, refusal);
+      return;
+    }
+    const route = isProxied(request.url, request.headers) ? undefined : routes.get(toPath(exchange.url));
+    if (route) {
+      const format = matchConnectUnary(route, exchange);
+      if (format !== undefined && handleConnectUnary(service, route, exchange, format)) return;
+    }
+    hand(request, response);
+  };
   return {
-    onRequest(request, response) {
-      if (cors(request, response)) return;
-      const exchange = new Http1Exchange(request, response, environment);
-      const refusal = refusalOf(exchange);
-      if (refusal) {
-        refuse(exchange, refusal);
+    onRequest,
+    onCheckContinue(request, response) {
+      if (!isProxied(request.url, request.headers)) response.writeContinue();
+      onRequest(request, response);
+    },
+    onUpgrade(request, socket, head) {
+      const response = new ServerResponse(request);
+      const refusal = refusalOf(new Http1Exchange(request, response, environment));
+      if (refusal === undefined && proxy !== undefined) {
+        proxy.upgrade(request, socket, head);
         return;
       }
-      const route = routes.get(toPath(exchange.url));
-      if (route) {
-        const format = matchConnectUnary(route, exchange);
-        if (format !== undefined && handleConnectUnary(service, route, exchange, format)) return;
-      }
-      hand(request, response);
+      response.assignSocket(socket as Socket);
+      response.shouldKeepAlive = false;
+      response.once("finish", () => socket.end());
+      if (refusal === undefined) response.writeHead(426).end();
+      else refuseCompatibly(request, response, refusal);
     },
     onStream(stream, headers, flags, raw) {
       const exchange = new Http2Exchange(stream, headers, environment);
@@ -117,7 +155,7 @@ export function createDispatcher({
         refuse(exchange, refusal);
         return;
       }
-      const route = routes.get(toPath(exchange.url));
+      const route = isProxied(exchange.url, headers) ? undefined : routes.get(toPath(exchange.url));
       if (route) {
         const grpc = matchGrpc(exchange);
         if (grpc !== undefined) {

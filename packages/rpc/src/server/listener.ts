@@ -2,7 +2,7 @@ import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import type { ServerTlsOptions } from "../options.js";
+import type { ProxyHandler, ServerTlsOptions } from "../options.js";
 import type { Limits } from "./limits.js";
 import { sniff } from "./sniff.js";
 
@@ -23,7 +23,11 @@ export interface Listener {
 const halfOpen = { noDelay: true, allowHalfOpen: true };
 
 /** Makes the listener; nothing listens yet. */
-export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | undefined): Listener {
+export function createListener(
+  limits: Limits,
+  tlsOptions: ServerTlsOptions | undefined,
+  proxy: ProxyHandler | undefined,
+): Listener {
   const h1 = http.createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -32,6 +36,8 @@ export function createListener(limits: Limits, tlsOptions: ServerTlsOptions | un
     connectionsCheckingInterval: Math.min(1000, Math.ceil(limits.headersTimeoutMs / 4)),
     keepAliveTimeout: 65_000,
     noDelay: true,
+    // What is not the proxy's is served as if it had not asked to change protocols (from Node 24.9 on; before that it is refused).
+    shouldUpgradeCallback: ({ url, headers }) => proxy?.takes(url ?? "", headers) === true,
   });
   const h2 = http2.createServer({
     settings: {

@@ -46,18 +46,22 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
   const { bodyTimeoutMs, writeTimeoutMs } = limits;
   const watch = createWatch(Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4));
   const shutdown = new AbortController();
-  const { onRequest, onStream } = createDispatcher({
+  const { onRequest, onStream, onCheckContinue, onUpgrade } = createDispatcher({
     service,
     routes,
     environment: { watch, bodyTimeoutMs, writeTimeoutMs, secure: options.tls !== undefined },
     guard: options.guard,
     delegate: createLazyDelegate(options, limits, shutdown.signal),
+    proxy: options.proxy,
     fallback: options.fallback ?? notFound,
     cors: createCors(options.allowedOrigins ?? []),
   });
-  const listener = createListener(limits, options.tls);
+  const listener = createListener(limits, options.tls, options.proxy);
   listener.h1.on("request", onRequest);
+  listener.h1.on("checkContinue", onCheckContinue);
   listener.h2.on("stream", onStream);
+  // Without a listener a request to change protocols is served as any other.
+  if (options.proxy !== undefined) listener.h1.on("upgrade", onUpgrade);
   const endpoint = await listen(listener.server, options.listen ?? {}, options.tls ? "https" : "http");
 
   const close = async (deadlineMs: number): Promise<void> => {
