@@ -1,5 +1,6 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import type { MeshOptions } from "@mecha/runtime";
 import { CliError, exitCodes } from "./errors.js";
 
 /** Everything that a runtime is started with, resolved: option > environment > default. Plain data, so that it can cross to a child process. */
@@ -16,6 +17,8 @@ export interface RuntimeSettings {
   allowedOrigins: string[];
   /** The port that the app listens on; undefined if it needs none. */
   appPort: number | undefined;
+  /** How other apps call the app, and it them. */
+  mesh: MeshOptions;
 }
 
 /** How much is logged. */
@@ -25,6 +28,8 @@ export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "s
 /** Where a runtime listens unless told otherwise. */
 export const defaultPort = 3600;
 export const defaultHost = "127.0.0.1";
+/** Where runtimes call one another unless told otherwise. */
+const defaultMeshPort = 3601;
 
 const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -74,6 +79,33 @@ export function createRuntimeCommand(name: string) {
         .env("MECHA_APP_PORT")
         .argParser(parsePort),
     )
+    .addOption(
+      new Option("--mesh-port <number>", "where the runtimes of other apps call; if somebody has it, any free one")
+        .env("MECHA_MESH_PORT")
+        .argParser(parsePort)
+        .default(defaultMeshPort),
+    )
+    .addOption(
+      new Option("--mesh-host <address>", "the address of the mesh port; 0.0.0.0 for apps on several hosts")
+        .env("MECHA_MESH_HOST")
+        .default(defaultHost),
+    )
+    .addOption(
+      new Option(
+        "--mesh-advertise <address>",
+        "where others reach the mesh port: host or host:port (default: its address, or this machine's first)",
+      ).env("MECHA_MESH_ADVERTISE"),
+    )
+    .addOption(
+      new Option(
+        "--certificates <folder>",
+        "tls.crt, tls.key and ca.crt that prove who this runtime is (default: made by an authority in the data directory)",
+      ).env("MECHA_CERTIFICATES"),
+    )
+    .addOption(
+      new Option("--app-version <text>", "the app's version, told to those who find it").env("MECHA_APP_VERSION"),
+    )
+    .addOption(new Option("--zone <name>", "the failure domain, told to those who find the app").env("MECHA_ZONE"))
     .addOption(new Option("--socket <path>", "listen on a Unix socket instead").conflicts(["port", "host"]))
     .addOption(
       new Option("--data-dir <path>", "where the embedded component keeps its files")
@@ -109,6 +141,12 @@ export interface RuntimeFlags {
   logLevel: LogLevel;
   allowOrigin?: string[] | undefined;
   appPort?: number | undefined;
+  meshPort: number;
+  meshHost: string;
+  meshAdvertise?: string | undefined;
+  certificates?: string | undefined;
+  appVersion?: string | undefined;
+  zone?: string | undefined;
 }
 
 /** Resolves a command's options; an error says what is missing. */
@@ -131,5 +169,18 @@ export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
     logLevel: flags.logLevel,
     allowedOrigins: flags.allowOrigin ?? [],
     appPort: flags.appPort,
+    mesh: {
+      port: flags.meshPort,
+      host: flags.meshHost,
+      ...(flags.meshAdvertise !== undefined && { advertise: flags.meshAdvertise }),
+      ...(flags.certificates !== undefined && { certificates: certificatesIn(resolve(flags.certificates)) }),
+      ...(flags.appVersion !== undefined && { version: flags.appVersion }),
+      ...(flags.zone !== undefined && { zone: flags.zone }),
+    },
   };
+}
+
+/** The names that Kubernetes gives to the parts of a TLS secret, and cert-manager with it. */
+function certificatesIn(folder: string): NonNullable<MeshOptions["certificates"]> {
+  return { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key"), authorities: join(folder, "ca.crt") };
 }

@@ -45,6 +45,7 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       dataDir: settings.dataDir,
       ...(settings.resources !== undefined && { resources: settings.resources }),
       ...(settings.appPort !== undefined && { appPort: settings.appPort }),
+      mesh: settings.mesh,
       allowedOrigins: settings.allowedOrigins,
       ...(token !== undefined && { token }),
       ...(options.appToken !== undefined && { appToken: options.appToken }),

@@ -2,6 +2,8 @@ export { type CheckOptions, type CheckResult, checkResources } from "./config/ch
 export type { ResourceObject } from "./config/documents.js";
 export { ConfigurationError, formatProblem, type Problem } from "./config/problem.js";
 export { resourceJsonSchema } from "./config/schema.js";
+export type { IdentityFiles } from "./identity/files.js";
+export type { MeshOptions } from "./mesh/options.js";
 export type { RuntimeOptions } from "./options.js";
 export { createRuntime, type Runtime } from "./runtime.js";
 export { logLevels, type RuntimeLogger } from "./telemetry/logger.js";

@@ -3,6 +3,7 @@ import { type Clock, type ComponentDefinition, systemClock } from "@mecha/compon
 import type { ListenOptions } from "@mecha/rpc";
 import type { Tracer } from "@opentelemetry/api";
 import type { ResourceObject } from "./config/documents.js";
+import { type MeshOptions, type ResolvedMeshOptions, resolveMeshOptions } from "./mesh/options.js";
 import { createPinoLogger, type RuntimeLogger, silentLogger } from "./telemetry/logger.js";
 
 /** Options of `createRuntime`; each has a default, so that `createRuntime()` works. */
@@ -44,6 +45,8 @@ export interface RuntimeOptions {
    * without spaces. Default: `MECHA_APP_TOKEN`, else none.
    */
   appToken?: string;
+  /** How the app is called by other apps and calls them; false: not at all. Default: as its options' defaults say when `listen` is set, else false. */
+  mesh?: MeshOptions | false;
   /** Whether to listen on the admin socket (mode 0600, in `dataDir`). Default: true when `listen` is set, else false. */
   adminSocket?: boolean;
   /** Time, for tests. Default: the machine's. */
@@ -84,6 +87,7 @@ export interface ResolvedRuntimeOptions {
   readonly allowedOrigins: readonly string[];
   readonly appPort: number | undefined;
   readonly appToken: string | undefined;
+  readonly mesh: ResolvedMeshOptions | undefined;
   readonly adminSocket: boolean;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
@@ -119,6 +123,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     allowedOrigins: options.allowedOrigins ?? [],
     appPort: options.appPort === undefined ? undefined : tcpPort("appPort", options.appPort),
     appToken,
+    mesh: (options.mesh ?? listen !== false) ? resolveMeshOptions(options.mesh || undefined, environment) : undefined,
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),

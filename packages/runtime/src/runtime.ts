@@ -21,6 +21,7 @@ import { watchFiles } from "./config/watch.js";
 import { createHealthDoors } from "./health/doors.js";
 import { createLifecycle } from "./health/lifecycle.js";
 import { createHealthService } from "./health/service.js";
+import { createLazyMesh } from "./mesh/lazy.js";
 import { type ResolvedRuntimeOptions, type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
 import { type Backlog, createOutbox } from "./outbox/outbox.js";
 import { listen } from "./server/listen.js";
@@ -91,6 +92,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     async () => describe(await outbox.backlogs()),
     () => resourceStatuses(plan, refused),
   );
+  const mesh = settings.mesh && createLazyMesh({ ...settings, options: settings.mesh, registry });
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);
     router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));
@@ -122,6 +124,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       listen: where,
       routes: isAdmin ? adminRoutes : routes,
       doors,
+      proxy: isAdmin ? undefined : mesh?.proxy,
       token,
       allowedHosts,
       allowedOrigins,
@@ -180,11 +183,13 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     const timer = Promise.withResolvers<void>();
     const timeout = setTimeout(timer.resolve, deadlineMs);
     try {
-      // While the listeners are there: what the app works on may need the runtime.
-      await Promise.all(services.map(([, service]) => service.close(timer.promise)));
+      // Other apps go elsewhere first, so that nobody calls what does not listen any more. While the listeners are there: what the app works
+      // on may need the runtime.
+      const left = Promise.race([mesh?.leave(), timer.promise]);
+      await Promise.all([left, ...services.map(([, service]) => service.close(timer.promise))]);
+      await Promise.all([mesh?.close(timer.promise), ...servers.map((server) => server.close({ deadlineMs }))]);
       app?.health.close();
       app?.client.close();
-      await Promise.all(servers.map((server) => server.close({ deadlineMs })));
       await Promise.race([outbox.close(), timer.promise]);
       await registry.close(timer.promise);
     } finally {
@@ -207,6 +212,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     }
     if (settings.adminSocket) adminEndpoint = await listenForAdmin();
     if (settings.listen !== false) endpoint = await listenOn(settings.listen, false);
+    if (app !== undefined && registry.defaultOf("discovery") !== undefined) await mesh?.serveApp(app.health);
     if (settings.watchResources) stopWatching = await watchFiles(plan.watched, reload);
   } catch (error) {
     await close({ deadlineMs: 0 });

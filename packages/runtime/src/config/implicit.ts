@@ -10,7 +10,7 @@ const implicitNames = ["default", "embedded"];
 /** The components that exist without a resource: the embedded default for blocks nobody serves, and the secret stores that are referred to. */
 export async function addImplicit(
   planned: readonly ComponentPlan[],
-  { definitions, environment }: Pick<PlanOptions, "definitions" | "environment">,
+  { definitions, environment, mesh, appPort }: Pick<PlanOptions, "definitions" | "environment" | "mesh" | "appPort">,
   problems: Problem[],
 ): Promise<ComponentPlan[]> {
   const components = [...planned];
@@ -22,16 +22,19 @@ export async function addImplicit(
   }
   const isServed = (block: BlockName) => planned.some(({ blocks }) => blocks.includes(block));
   const unserved = appBlocks.map(({ name }) => name).filter((name) => !isServed(name));
-  if (unserved.length === 0) return components;
   if (environment.KUBERNETES_SERVICE_HOST) {
     // With resources, what they leave out is left out on purpose: a call of it hears that nothing serves it.
     if (unserved.length === appBlocks.length) problems.push({ source: "resources", message: kubernetesRefusal });
     return components;
   }
+  if (unserved.length === 0 && isServed("discovery")) return components;
   const name = implicitNames.find((candidate) => !names.has(candidate));
-  if (name !== undefined)
-    components.push(...(await implicitComponent(name, "sqlite", unserved, definitions, problems)));
-  return components;
+  if (name === undefined) return components;
+  // For discovery alone only where there is an app to be found, by whoever asked for that.
+  const isFound = mesh?.asked === true && appPort !== undefined;
+  const wanted: BlockName[] = isServed("discovery") ? unserved : [...unserved, "discovery"];
+  const embedded = await implicitComponent(name, "sqlite", wanted, definitions, problems);
+  return [...components, ...embedded.filter(({ blocks }) => isFound || blocks.some((block) => block !== "discovery"))];
 }
 
 const kubernetesRefusal =

@@ -28,6 +28,10 @@ export interface PlanOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly definitions: DefinitionLookup;
   readonly appId: string;
+  /** Whether and how apps call one another. */
+  readonly mesh?: { readonly asked: boolean } | undefined;
+  /** The port that the app listens on, if it does. */
+  readonly appPort?: number | undefined;
 }
 
 /** Reads the resources and plans what they ask for. Every problem is found, not only the first. */

@@ -1,4 +1,4 @@
-import { appBlocks, type BlockName } from "../blocks/registry.js";
+import { type BlockName, defaultedBlocks } from "../blocks/registry.js";
 import { type ComponentPlan, secretStoresOf } from "./component-plan.js";
 import type { Problem } from "./problem.js";
 import { problemOf, type ResourcePlan, resourceId } from "./resource.js";
@@ -59,7 +59,7 @@ function findCycle(plan: ComponentPlan, components: readonly ComponentPlan[]): s
 /** Each block's default: the one that says so, or the only one that serves it. Bindings are named as a rule, and need none. */
 export function chooseDefaults(components: readonly ComponentPlan[], problems: Problem[]): ComponentPlan[] {
   const defaults = new Map<ComponentPlan, BlockName[]>();
-  for (const { name: block, named = false } of appBlocks) {
+  for (const { name: block, named = false } of defaultedBlocks) {
     const serving = components.filter(({ blocks }) => blocks.includes(block));
     const claiming = serving.filter((plan) => plan.defaults.includes(block));
     const candidates = claiming.length > 0 ? claiming : serving;

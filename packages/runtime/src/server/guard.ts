@@ -62,15 +62,20 @@ export function createGuard({
         );
       }
     }
-    if (expected === undefined || open.test(head.url) || isSame(expected, bearerOf(head))) return undefined;
+    if (expected === undefined || open.test(head.url) || isSame(expected, tokenOf(head))) return undefined;
     const what =
       head.header("authorization") === undefined ? "this runtime asks for a token" : "the token is not this runtime's";
     return fromComponentError(new ComponentError("BAD_TOKEN", `${what}; send authorization: Bearer <MECHA_API_TOKEN>`));
   };
 }
 
-/** The token of `authorization: Bearer <token>`; the scheme's case does not count (RFC 9110, section 11.1). */
-function bearerOf(head: RequestHead): string | undefined {
+/**
+ * The token of `mecha-token: <token>`, which leaves `authorization` to a call that goes on to another app, else of `authorization: Bearer <token>`;
+ * the scheme's case does not count (RFC 9110, section 11.1).
+ */
+function tokenOf(head: RequestHead): string | undefined {
+  const own = head.header("mecha-token");
+  if (own !== undefined) return own;
   const authorization = head.header("authorization");
   return authorization !== undefined && /^bearer /i.test(authorization) ? authorization.slice(7) : undefined;
 }

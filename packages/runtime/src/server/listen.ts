@@ -1,6 +1,6 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { stateLimits } from "@mecha/component";
-import { type ListenOptions, type RpcServer, serve } from "@mecha/rpc";
+import { type ListenOptions, type ProxyHandler, type RpcServer, serve } from "@mecha/rpc";
 import type { Door } from "../blocks/block.js";
 import { describeRefusal, toConnectError } from "../telemetry/errors.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
@@ -12,6 +12,8 @@ export interface ListenerOptions {
   readonly listen: ListenOptions;
   readonly routes: (router: ConnectRouter) => void;
   readonly doors: readonly Door[];
+  /** Takes the calls that go to other apps. */
+  readonly proxy?: ProxyHandler | undefined;
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
@@ -29,6 +31,7 @@ export async function listen(options: ListenerOptions): Promise<RpcServer> {
       routes: options.routes,
       guard: createGuard(options),
       allowedOrigins: options.allowedOrigins,
+      ...(options.proxy !== undefined && { proxy: options.proxy }),
       fallback: (request, response) => open(options, request, response),
       limits: { readMaxBytes },
       describeError: describeRefusal,

@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { ComponentError } from "@mecha/component";
+import type { RuntimeLogger } from "../telemetry/logger.js";
+import type { Inbound } from "./exchange.js";
+import { appHeader } from "./headers.js";
+import { fromHttp } from "./inbound-http.js";
+import { fromUpgrade } from "./inbound-upgrade.js";
+import type { Outgoing } from "./outgoing.js";
+import { refuse } from "./refusal.js";
+
+/** The app's own calls to other apps, as they come in at the app-facing port: under `/invoke/<app>/`, or with the header `mecha-app`. */
+export interface Front {
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export const invokePrefix = "/invoke/";
+
+const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** @param token what proves a caller to this runtime: it goes no further */
+export function createFront(outgoing: Outgoing, token: string | undefined, logger: RuntimeLogger): Front {
+  const pass = (inbound: Inbound, { app }: Destination) => {
+    if (dnsLabel.test(app)) void outgoing.call(app, inbound);
+    else {
+      const message = `${JSON.stringify(app)} is no app id: it is 1 to 63 of a-z, 0-9 and "-"`;
+      refuse(inbound, new ComponentError("BAD_REQUEST", message), logger);
+    }
+  };
+  return {
+    handle(request, response) {
+      dropToken(request, token);
+      const destination = destinationOf(request);
+      pass(fromHttp(request, response, destination.target), destination);
+    },
+    upgrade(request, socket, head) {
+      dropToken(request, token);
+      const destination = destinationOf(request);
+      const inbound = fromUpgrade(request, socket, head, destination.target);
+      if (request.method === "GET" && request.headers.upgrade?.toLowerCase() === "websocket")
+        pass(inbound, destination);
+      else {
+        const message = `only WebSockets are passed on, not "${request.headers.upgrade}"`;
+        refuse(inbound, new ComponentError("BAD_REQUEST", message), logger);
+      }
+    },
+  };
+}
+
+interface Destination {
+  readonly app: string;
+  /** What the other app shall get: "/a/b?c". */
+  readonly target: string;
+}
+
+function destinationOf({ url = "", headers }: IncomingMessage): Destination {
+  if (!url.startsWith(invokePrefix)) return { app: String(headers[appHeader] ?? ""), target: url };
+  const rest = url.slice(invokePrefix.length);
+  const end = rest.search(/[/?]/);
+  if (end === -1) return { app: rest, target: "/" };
+  const target = rest.slice(end);
+  return { app: rest.slice(0, end), target: target.startsWith("/") ? target : `/${target}` };
+}
+
+/** The other app must not learn what lets this one call its runtime; any other `authorization` is between the two apps. */
+function dropToken({ headers }: IncomingMessage, token: string | undefined): void {
+  if (token === undefined) return;
+  const { authorization } = headers;
+  if (authorization !== undefined && /^bearer /i.test(authorization) && authorization.slice(7) === token) {
+    delete headers.authorization;
+  }
+}

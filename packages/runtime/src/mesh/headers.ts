@@ -1,0 +1,70 @@
+import type { IncomingHttpHeaders } from "node:http";
+
+/** Headers, as both HTTP versions of Node take them. */
+export type HeaderMap = Record<string, string | string[]>;
+
+/** What belongs to one connection and not to the message (RFC 9110, section 7.6.1). */
+const ofConnection = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** How often a call may be passed on by runtimes; an app that calls itself in a circle ends here. */
+export const maxHops = 16;
+export const hopsHeader = "mecha-hops";
+/** Who calls, as the receiving runtime has verified it. */
+export const callerHeader = "mecha-caller";
+/** Which app a Connect or gRPC call is for. */
+export const appHeader = "mecha-app";
+/** The runtime's token, for callers who need `authorization` for something else. */
+export const tokenHeader = "mecha-token";
+
+/**
+ * Headers that only runtimes may set. Many web frameworks make one variable of "mecha-caller" and "mecha_caller", so an underscore counts as a dash.
+ */
+const isReserved = (name: string) => name.startsWith("mecha") && (name[5] === "-" || name[5] === "_");
+
+/** The headers of a message as they go on, without those of the connection, pseudo headers, and what only runtimes say. */
+export function endToEnd(headers: IncomingHttpHeaders): HeaderMap {
+  const named = headers.connection === undefined ? undefined : namesIn(headers.connection);
+  const result: HeaderMap = {};
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (value === undefined || name.startsWith(":") || ofConnection.has(name) || isReserved(name)) continue;
+    if (named?.has(name)) continue;
+    result[name] = value;
+  }
+  // The one thing of `te` that HTTP/2 knows, and that gRPC asks for.
+  if (headers.te !== undefined && /(^|,)\s*trailers\s*($|,)/i.test(String(headers.te))) result.te = "trailers";
+  return result;
+}
+
+/** `connection: close, x-own` names headers that belong to the connection, too. */
+function namesIn(connection: string): Set<string> {
+  return new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
+}
+
+/** Trailers as they go on: no header that frames, routes or proves anything may come so late (RFC 9110, section 6.5.1). */
+export function trailersOf(trailers: NodeJS.Dict<string | string[]>): HeaderMap {
+  const result: HeaderMap = {};
+  for (const [name, value] of Object.entries(trailers)) {
+    if (value === undefined || name.startsWith(":") || ofConnection.has(name) || isReserved(name)) continue;
+    if (name === "content-length" || name === "host" || name === "authorization" || name === "trailer") continue;
+    result[name] = value;
+  }
+  return result;
+}
+
+/** How often a call was passed on before; undefined if what says so is no number. */
+export function hopsOf(headers: IncomingHttpHeaders): number | undefined {
+  const value = headers[hopsHeader];
+  if (value === undefined) return 0;
+  return typeof value === "string" && /^\d{1,3}$/.test(value) ? Number(value) : undefined;
+}

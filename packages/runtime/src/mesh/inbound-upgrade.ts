@@ -1,0 +1,57 @@
+import { type IncomingMessage, ServerResponse, validateHeaderValue } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Inbound } from "./exchange.js";
+
+/** The app's request for a WebSocket. Once it is granted the connection is the body, both ways. */
+export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: string): Inbound {
+  let responded = false;
+  let refusal: ServerResponse | undefined;
+  socket.on("error", () => {});
+  if (head.byteLength > 0) socket.unshift(head);
+  return {
+    // RFC 8441, section 4: how HTTP/2 asks for a WebSocket.
+    method: "CONNECT",
+    target,
+    headers: request.headers,
+    hasBody: true,
+    body: socket,
+    awaitsContinue: false,
+    trailers: () => ({}),
+    sendContinue() {},
+    sendInformation() {},
+    respond(status, headers, ends) {
+      responded = true;
+      if (status === 200) {
+        const lines = Object.entries(headers).flatMap(([name, value]) =>
+          [value].flat().map((one) => {
+            validateHeaderValue(name, one);
+            return `${name}: ${one}\r\n`;
+          }),
+        );
+        socket.write(
+          `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n${lines.join("")}\r\n`,
+        );
+        return socket;
+      }
+      refusal = new ServerResponse(request);
+      refusal.shouldKeepAlive = false;
+      refusal.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
+      refusal.once("finish", () => socket.end());
+      refusal.writeHead(status, headers);
+      if (ends) refusal.end();
+      return refusal;
+    },
+    finish() {
+      if (refusal === undefined) socket.end();
+      else refusal.end();
+    },
+    breakOff: () => void socket.destroy(),
+    get responded() {
+      return responded;
+    },
+    onGone(gone) {
+      if (socket.destroyed) gone();
+      else socket.once("close", gone);
+    },
+  };
+}

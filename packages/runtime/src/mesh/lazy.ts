@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { ComponentError } from "@mecha/component";
+import type { ProxyHandler } from "@mecha/rpc";
+import { sendError } from "../server/http.js";
+import { fromComponentError } from "../telemetry/errors.js";
+import type { Mesh, MeshContext } from "./mesh.js";
+
+/** The mesh of a runtime. It is loaded, with its TLS and certificates, by the first call, or when there is an app to be found. */
+export interface LazyMesh {
+  /** For the app-facing listener. */
+  readonly proxy: ProxyHandler;
+  serveApp: Mesh["serveApp"];
+  leave: Mesh["leave"];
+  close: Mesh["close"];
+}
+
+export function createLazyMesh(context: MeshContext): LazyMesh {
+  let mesh: Mesh | undefined;
+  let loading: Promise<Mesh> | undefined;
+  const load = async (): Promise<Mesh> => {
+    const { createMesh } = await import("./mesh.js");
+    mesh = createMesh(context);
+    return mesh;
+  };
+  /** What failed is tried again by the next call: somebody may have put the certificates right. */
+  const get = (): Promise<Mesh> => {
+    loading ??= load().catch((error: unknown) => {
+      loading = undefined;
+      throw error;
+    });
+    return loading;
+  };
+  const explain = (error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error);
+    context.logger.error({ err: error }, `this runtime cannot prove who it is: ${message}`);
+    // What is wrong names files of the runtime's host: that is for its log.
+    return new ComponentError(
+      "APP_UNAVAILABLE",
+      "this runtime cannot prove who it is, so it calls no other app; its log says why",
+    );
+  };
+  return {
+    proxy: {
+      takes: (url, headers) => headers["mecha-app"] !== undefined || url.startsWith("/invoke/"),
+      handle(request, response) {
+        if (mesh !== undefined) mesh.handle(request, response);
+        else void loadAndHandle(request, response);
+      },
+      upgrade(request, socket, head) {
+        if (mesh !== undefined) mesh.upgrade(request, socket, head);
+        else
+          get().then(
+            (loaded) => loaded.upgrade(request, socket, head),
+            (error: unknown) => {
+              explain(error);
+              socket.end("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            },
+          );
+      },
+    },
+    serveApp: async (app) => (await get()).serveApp(app),
+    leave: async () => mesh?.leave(),
+    close: async (timedOut) => mesh?.close(timedOut),
+  };
+
+  async function loadAndHandle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      (await get()).handle(request, response);
+    } catch (error) {
+      await sendError(response, fromComponentError(explain(error)));
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import type { Clock } from "@mecha/component";
+import type { AppHealth } from "../app/health.js";
+import type { ComponentRegistry } from "../components/registry.js";
+import { ensureDataDir } from "../components/start.js";
+import { createFileIdentity } from "../identity/files.js";
+import type { Identity } from "../identity/identity.js";
+import { createIssuedIdentity } from "../identity/issued.js";
+import type { RuntimeLogger } from "../telemetry/logger.js";
+import { createAppSender } from "./app-sender.js";
+import { balancers } from "./balancer.js";
+import { type CurrentDiscovery, createDirectory } from "./directory.js";
+import { createFront, type Front } from "./front.js";
+import { type Incoming, listenForPeers } from "./incoming.js";
+import type { ResolvedMeshOptions } from "./options.js";
+import { createOutgoing } from "./outgoing.js";
+import { createPeers } from "./peers.js";
+import { type Registration, register } from "./registration.js";
+
+/** What lets apps call one another. */
+export interface Mesh extends Front {
+  /** Takes calls for the app: listens on the mesh port and registers with discovery. */
+  serveApp(health: AppHealth): Promise<void>;
+  /** Is found no more, and waits until those who know this instance know that. */
+  leave(): Promise<void>;
+  /** Takes no more calls, waits for those in flight until `timedOut` settles, and lets everything go. */
+  close(timedOut: Promise<unknown>): Promise<void>;
+}
+
+export interface MeshContext {
+  readonly options: ResolvedMeshOptions;
+  readonly appId: string;
+  readonly namespace: string;
+  readonly dataDir: string;
+  readonly token: string | undefined;
+  readonly appPort: number | undefined;
+  readonly appToken: string | undefined;
+  readonly registry: ComponentRegistry;
+  readonly clock: Clock;
+  readonly logger: RuntimeLogger;
+}
+
+/** How long it takes until everybody who watches has heard that an instance has left, in ms. */
+const heardMs = 250;
+
+/** Makes the mesh; nothing listens yet, and nobody is called. Throws an IdentityError where this runtime cannot prove who it is. */
+export function createMesh({ options, registry, clock, logger, ...context }: MeshContext): Mesh {
+  const { appId, namespace } = context;
+  const identity = createIdentity({ options, clock, logger, ...context });
+  const current = (): CurrentDiscovery => {
+    const { live, serve } = registry.use("discovery", "");
+    return { live, discovery: serve };
+  };
+  const peers = createPeers(identity);
+  const directory = createDirectory({ namespace, current, clock, logger });
+  const balancer = balancers[options.balancing]();
+  const front = createFront(createOutgoing({ directory, peers, balancer, logger }), context.token, logger);
+  let incoming: Incoming | undefined;
+  let registration: Registration | undefined;
+  let closeApp = () => {};
+
+  return {
+    ...front,
+    async serveApp(health) {
+      if (context.appPort === undefined) return;
+      const app = createAppSender(context.appPort);
+      closeApp = app.close;
+      const { host, port } = options;
+      const { appToken } = context;
+      incoming = await listenForPeers({ host, port, identity, app, appToken, health, clock, logger });
+      const address = options.addressFor(incoming.port);
+      if (incoming.port !== options.port && options.port !== 0) {
+        logger.info({ port: incoming.port }, `somebody has port ${options.port}: the mesh port is ${incoming.port}`);
+      }
+      const { version, zone, weight } = options;
+      registration = register({
+        namespace,
+        instance: { app: appId, address, version, zone, weight },
+        current: () => (registry.defaultOf("discovery") === undefined ? undefined : current()),
+        health,
+        clock,
+        logger,
+      });
+    },
+    async leave() {
+      await registration?.end().catch((err: unknown) => {
+        logger.warn({ err }, "cannot deregister; other apps may try this one until its lease ends");
+      });
+      if (incoming !== undefined && incoming.sessions > 0) await new Promise((resolve) => setTimeout(resolve, heardMs));
+    },
+    async close(timedOut) {
+      const over = Promise.all([incoming?.close(), peers.close()]);
+      await Promise.race([over, timedOut]);
+      incoming?.destroy();
+      peers.destroy();
+      directory.close();
+      closeApp();
+      identity.close();
+      await over;
+    },
+  };
+}
+
+function createIdentity({
+  options,
+  appId,
+  namespace,
+  dataDir,
+  clock,
+  logger,
+}: Pick<MeshContext, "options" | "appId" | "namespace" | "dataDir" | "clock" | "logger">): Identity {
+  const { certificates, trustDomain } = options;
+  if (certificates !== undefined) {
+    return createFileIdentity({ files: certificates, id: { namespace, appId }, clock, logger });
+  }
+  ensureDataDir(dataDir);
+  return createIssuedIdentity({ id: { trustDomain, namespace, appId }, dataDir, clock, logger });
+}
