@@ -158,7 +158,10 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
       );
       const keys = ending.map(({ route }) => keyOf(route));
       for (const key of keys) leaving.add(key);
-      const problems = await refuseEnds(ending, (route) => (inFlight.get(keyOf(route)) ?? 0) > 0);
+      const problems = await refuseEnds(ending, (route) => {
+        const key = keyOf(route);
+        return { isKnown: active.has(key), isBusy: (inFlight.get(key) ?? 0) > 0 };
+      });
       return {
         problems,
         release() {

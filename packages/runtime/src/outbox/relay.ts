@@ -20,6 +20,9 @@ export interface RelayContext {
 /** How much is handed over at a time. */
 const credit = { maxItems: 256, maxBytes: 16 * 1024 * 1024 };
 
+/** How long publishing may take, in ms: less than the lease, so that whoever takes over is the only one who publishes. */
+const publishTimeoutMs = routeSettings.ackTimeoutMs - 1_000;
+
 /** What another try would not change: the event is not what its target takes. Whatever else went wrong may go right later. */
 const final: ReadonlySet<Reason> = new Set(["BAD_REQUEST", "TOO_LARGE", "FEATURE_NOT_SERVED"]);
 
@@ -138,7 +141,8 @@ async function handOver(deliveries: readonly Delivery<Kept>[], context: RelayCon
     }
     if (sound.length === 0) return turn;
     const entries = sound.map(({ entry }) => entry);
-    const published = Promise.resolve(binding.serve.publish({ keyspace: namespace, entries }));
+    const signal = AbortSignal.timeout(publishTimeoutMs);
+    const published = Promise.resolve(binding.serve.publish({ keyspace: namespace, entries, signal }));
     const outcomes = await binding.live.track(published);
     for (const [index, { id, item }] of sound.entries()) sort(turn, id, item, outcomes[index]);
   } catch (error) {

@@ -44,30 +44,35 @@ export function endOf(
 /**
  * What stands against ending ways: events that wait. They have a moment to go, since whatever is in use has some on their way.
  *
- * @param isBusy whether a transaction is under way that may still add to a way
+ * @param use says whether a way was ever used, as far as this runtime knows, and whether a transaction is under way that may still add to it
  */
-export async function refuseEnds(
-  ending: readonly EndingRoute[],
-  isBusy: (route: Route) => boolean,
-): Promise<Problem[]> {
+export async function refuseEnds(ending: readonly EndingRoute[], use: (route: Route) => RouteUse): Promise<Problem[]> {
   const problems = await Promise.all(
     ending.map(async ({ route, ends }) => {
-      const waiting = await whatWaits(route, isBusy);
+      const waiting = await whatWaits(route, use);
       return waiting === undefined ? [] : ends.map(({ plan, next }) => toProblem(waiting, route, plan, next));
     }),
   );
   return problems.flat();
 }
 
+/** How a way is used. */
+export interface RouteUse {
+  readonly isKnown: boolean;
+  readonly isBusy: boolean;
+}
+
 /** What is left after a moment, in words; undefined if nothing is. */
-async function whatWaits(route: Route, isBusy: (route: Route) => boolean): Promise<string | undefined> {
+async function whatWaits(route: Route, use: (route: Route) => RouteUse): Promise<string | undefined> {
   for (const deadline = performance.now() + patienceMs; ; await delay(lookMs)) {
     let waiting: string;
     try {
       const backlog = await route.pubsub.backlog(route.call);
-      if (backlog === 0 && !isBusy(route)) return undefined;
+      if (backlog === 0 && !use(route).isBusy) return undefined;
       waiting = `${backlog} ${backlog === 1 ? "event waits" : "events wait"}`;
     } catch (error) {
+      // A store that is gone for good, and that was never seen to keep anything, can be removed.
+      if (!use(route).isKnown) return undefined;
       waiting = `events may wait (${error instanceof Error ? error.message : error})`;
     }
     if (performance.now() >= deadline) return waiting;
