@@ -35,6 +35,16 @@ spec:
 #   default: true
 #   config:
 #     url: { $env: DATABASE_URL } # or { $secret: file/database-url }: a secret never stands in here
+
+# ---
+# # Another kind: events of a topic, posted to the app's port (mecha run --app-port).
+# apiVersion: mecha.dev/v1
+# kind: Subscription
+# metadata:
+#   name: orders
+# spec:
+#   topic: orders
+#   path: /orders
 `;
 
 /** Writes the file, and its folder if it is missing; one that is there stays as it is. */

@@ -12,16 +12,18 @@ describe("mecha init", () => {
     expect(checked.stdout).toMatch(/^main +sqlite +state \(default\)/m);
   });
 
-  it("writes a second component that works once it is uncommented", async () => {
+  it("writes a second component and a subscription that work once they are uncommented", async () => {
     await using folder = await temporaryFolder();
     await mecha(["init"], { cwd: folder.path });
     const path = join(folder.path, "mecha.yaml");
     const text = await readFile(path, "utf8");
-    const [first = "", second = ""] = text.split(/^(?=# ---$)/m);
-    await writeFile(path, first.replace(/^ {2}default: true.*\n/m, "") + second.replaceAll(/^# /gm, ""));
+    const [first = "", ...more] = text.split(/^(?=# ---$)/m);
+    expect(more).toHaveLength(2);
+    await writeFile(path, first.replace(/^ {2}default: true.*\n/m, "") + more.join("").replaceAll(/^# /gm, ""));
     const checked = await mecha(["check"], { cwd: folder.path, env: { DATABASE_URL: "postgres://localhost/shop" } });
     expect(checked).toMatchObject({ code: 0, stderr: "" });
     expect(checked.stdout).toMatch(/^orders-db +postgres +state \(default\)/m);
+    expect(checked.stdout).toMatch(/^orders +group "app" of topic "orders" \(component "orders-db"\) +\/orders/m);
   });
 
   it("makes the folder that is missing", async () => {

@@ -1,11 +1,11 @@
 // Runtime and app in processes of their own, each killed while events are on their way between them.
 import { spawn } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { freePort } from "@mecha/test-servers";
 import { describe, expect, it } from "vitest";
-import { type Running, serve, temporaryFolder, until } from "./cli.js";
+import { mecha, type Running, serve, start, temporaryFolder, until } from "./cli.js";
 
 /** An app that says what it got and takes a moment over it; it listens again on the same port when it is started anew. */
 const program = `
@@ -131,5 +131,36 @@ describe("a subscription", () => {
     } finally {
       await runtime?.[Symbol.asyncDispose]();
     }
+  });
+});
+
+describe("docs/subscriptions.md", () => {
+  /** What stands in its fences of a language. */
+  const fences = async (language: string) => {
+    const page = await readFile(join(import.meta.dirname, "../../../docs/subscriptions.md"), "utf8");
+    return [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map(([, text = ""]) => text);
+  };
+
+  it("shows resources that nothing is wrong with", async () => {
+    await using folder = await temporaryFolder();
+    const resources = await fences("yaml");
+    expect(resources).toHaveLength(2);
+    await writeFile(join(folder.path, "mecha.yaml"), resources.join("---\n"));
+    expect(await mecha(["check"], { cwd: folder.path })).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("shows an app that works", async () => {
+    await using folder = await temporaryFolder();
+    const [resource = ""] = await fences("yaml");
+    const [program = ""] = await fences("js");
+    const port = await freePort();
+    await writeFile(join(folder.path, "mecha.yaml"), resource);
+    const publish = `
+      const headers = { authorization: "Bearer " + process.env.MECHA_API_TOKEN, "content-type": "application/json" };
+      await fetch(process.env.MECHA_ENDPOINT + "/publish/orders", { method: "POST", headers, body: '{"total": 42}' });`;
+    await writeFile(join(folder.path, "app.mjs"), program.replace("8080", String(port)) + publish);
+    const args = ["run", "--app-id", "shop", "--port", "0", "--app-port", String(port), "--"];
+    await using running = start([...args, process.execPath, "app.mjs"], { cwd: folder.path });
+    await running.output(/^orders \S+ 42$/m);
   });
 });
