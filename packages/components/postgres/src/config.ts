@@ -48,6 +48,29 @@ export const config = z.strictObject({
     .describe(
       "How long, in hours, events are kept for groups that begin with the past (REPLAY). What a group that exists has not finished is kept longer, for as long as that takes.",
     ),
+  binding: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^postgres(ql)?:\/\//, "must begin with postgres://")
+        .optional()
+        .describe(
+          "Where and as whom statements run. Default: `url`, whose user reads and writes all that Mecha stores, for every app: give one that may do no more than the apps may.",
+        ),
+      operations: z
+        .array(z.enum(["query", "exec"]))
+        .min(1)
+        .default(["query", "exec"])
+        .describe("What apps may do: `query` reads only."),
+      pool: z
+        .int()
+        .min(1)
+        .max(100)
+        .default(4)
+        .describe("How many connections statements use at the most, per runtime, beside those of the component."),
+    })
+    .optional()
+    .describe("Lets the apps in scope run SQL, as a binding. Default: they run none."),
   tls: z
     .strictObject({
       ca: z.string().optional().describe("The certificates that may have signed the server's, as PEM text."),

@@ -1,4 +1,6 @@
 import { defineComponent } from "@mecha/component";
+import { openSqlBinding } from "./binding/open.js";
+import { operations } from "./binding/operations.js";
 import { config } from "./config.js";
 import { connect } from "./connection.js";
 import { createPubSub, pubsubFeatures } from "./pubsub/pubsub.js";
@@ -12,17 +14,19 @@ export const postgres = defineComponent({
   serves: {
     state: { features, durability: durabilities },
     pubsub: { features: pubsubFeatures, durability: durabilities },
+    binding: { features: ["OUTPUT"], operations },
   },
   async create(config, context) {
     const connection = await connect(config, context);
     const retentionMs = config.eventRetentionHours * 60 * 60 * 1000;
     const events = createPubSub(connection, { retentionMs, logger: context.logger });
     const state = createStateStore(connection, events.encodePublishes);
+    const sql = openSqlBinding(config, context);
     return {
-      blocks: { state, pubsub: events.pubsub },
+      blocks: { state, pubsub: events.pubsub, binding: sql.binding },
       health: (signal) => connection.health(signal),
       async close() {
-        await Promise.all([state.close(), events.close()]);
+        await Promise.all([state.close(), events.close(), sql.close()]);
         await connection.close();
       },
     };
