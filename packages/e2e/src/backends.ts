@@ -1,4 +1,12 @@
-import { missing, startNats, startPostgres, startRedis, type TestServer, type Tool } from "@mecha/test-servers";
+import {
+  missing,
+  startNats,
+  startPostgres,
+  startRabbitmq,
+  startRedis,
+  type TestServer,
+  type Tool,
+} from "@mecha/test-servers";
 
 /** A component that promises to lose nothing, as whole-system tests run it. */
 export interface Backend {
@@ -6,7 +14,7 @@ export interface Backend {
   /** What it serves. */
   readonly blocks: readonly ("state" | "pubsub")[];
   /** What waits behind an event that is tried again: its ordering key, or in a log its partition. */
-  readonly ordersBy: "key" | "partition";
+  readonly ordersBy: "key" | "partition" | "nothing";
   readonly needs: readonly Tool[];
   /** Its server; undefined for what is embedded. */
   startServer?(): Promise<TestServer>;
@@ -49,6 +57,14 @@ export const backends: readonly Backend[] = [
     startServer: startNats,
     // Before 2.10 the server cannot sync every write: a crash of the host may cost some, a SIGKILL must not.
     resources: (server) => `${component("nats", server?.url ?? "")}  acceptDurability: PROCESS\n`,
+  },
+  {
+    name: "rabbitmq",
+    blocks: ["pubsub"],
+    ordersBy: "nothing",
+    needs: ["rabbitmq"],
+    startServer: startRabbitmq,
+    resources: (server) => component("rabbitmq", server?.url ?? ""),
   },
 ];
 
