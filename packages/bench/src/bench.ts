@@ -8,6 +8,7 @@ const suites = {
   state: "state calls through the runtime (in process, socket, TCP) against the component called directly",
   sqlite: "the embedded default: group commit, loop delay, two processes",
   "sqlite-pubsub": "its events: publishing, latency, leasing from a backlog",
+  outbox: "publishing within a transaction, by the store itself and to another component",
   pubsub: "events through the runtime against each engine's own client",
   postgres: "the component against `pg`",
   redis: "the component against its client library",
