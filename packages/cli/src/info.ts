@@ -75,7 +75,7 @@ function describeSubscriptions(subscriptions: readonly Subscription[]): string[]
   if (subscriptions.length === 0) return [];
   const rows = subscriptions.map((subscription) => [
     subscription.name,
-    `${subscription.topic} (group ${subscription.group})`,
+    subscription.topic === "" ? subscription.component : `${subscription.topic} (group ${subscription.group})`,
     subscription.paths.join(", "),
     [
       `${subscription.acked} acked`,

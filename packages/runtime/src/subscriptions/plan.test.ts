@@ -80,7 +80,7 @@ describe("a subscription resource", () => {
   });
 
   it.each<[string[], string]>([
-    [["path: /orders"], '4: "spec.topic" is missing (The topic.)'],
+    [["path: /orders"], '4: it needs one of "topic" and "binding": say where its events come from'],
     [
       ["topic: orders"],
       '4: it has neither "path" nor "rules"; say which path of the app the events are posted to: path: /orders',

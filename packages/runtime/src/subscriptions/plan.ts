@@ -54,6 +54,14 @@ export async function planSubscription(
   };
   const add = (message: string, ...path: PropertyKey[]) => problems.push(problemOf(plan, message, ["spec", ...path]));
 
+  if ((spec.topic === undefined) === (spec.binding === undefined)) {
+    add('it needs one of "topic" and "binding": say where its events come from');
+  }
+  if (spec.binding !== undefined) {
+    for (const field of ["pubsub", "group", "ordered", "start"] as const) {
+      if (spec[field] !== undefined) add(`"${field}" is for events of a topic; those of a binding have none`, field);
+    }
+  }
   if (plan.path === undefined && plan.rules.length === 0) {
     add('it has neither "path" nor "rules"; say which path of the app the events are posted to: path: /orders');
   }

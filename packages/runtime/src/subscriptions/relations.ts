@@ -12,7 +12,10 @@ export function relateSubscriptions(plans: readonly SubscriptionPlan[], context:
     const from = sources[plan.source.type].describe(plan.source, context);
     const others = takers.get(from) ?? [];
     const other = others.find((candidate) => haveCommonApp(candidate, plan));
-    if (other !== undefined) context.problems.push(problemOf(plan, conflict(plan, other, from), ["spec", "group"]));
+    if (other !== undefined)
+      context.problems.push(
+        problemOf(plan, conflict(plan, other, from), ["spec", plan.source.type === "topic" ? "group" : "binding"]),
+      );
     takers.set(from, [...others, plan]);
   }
 }
@@ -23,9 +26,10 @@ function conflict(plan: SubscriptionPlan, other: SubscriptionPlan, from: string)
   const differs = Object.entries(other.source.settings).flatMap(([name, value]) =>
     isDeepStrictEqual(value, settings[name as keyof typeof settings]) ? [] : [name],
   );
+  const { remedy } = sources[plan.source.type];
   return differs.length === 0
-    ? `${where} takes from ${from} too: each event would go to one of the two; give one another group`
-    : `${where} has other settings for ${from}: ${differs.join(", ")}; a group has one of each: give one another group`;
+    ? `${where} takes from ${from} too: each event would go to one of the two; ${remedy}`
+    : `${where} has other settings for ${from}: ${differs.join(", ")}; a group has one of each: ${remedy}`;
 }
 
 /** Groups belong to apps: those of different apps are different, whatever their names. */

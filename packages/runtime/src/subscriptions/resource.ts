@@ -54,14 +54,19 @@ const start = z
     (text) => text === "new" || text === "earliest" || z.iso.datetime({ offset: true }).safeParse(text).success,
     'must be "new", "earliest" or a time: "2026-11-21T10:00:00Z"',
   )
-  .default("new")
+  .optional()
   .describe(
-    "Where a new group begins: with what is published from now on (new), with the oldest event there is (earliest) or with a time (both need REPLAY). Never changes.",
+    "Where a new group begins: with what is published from now on (new), with the oldest event there is (earliest) or with a time (both need REPLAY). Default: new. Never changes.",
   );
 
 const spec = z.strictObject({
   pubsub: z.string().min(1).optional().describe("The component that the events come from. Default: the default one."),
-  topic: name("The topic."),
+  topic: name("The topic. Either this or `binding`.").optional(),
+  binding: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("The component whose input events are posted, in place of those of a topic: a cron, a webhook, a queue."),
   group: name("Whose events: consumers of one group share them. Default: the app id.").optional(),
   filter: expression("Which events the group wants; the others are skipped. Default: all.").optional(),
   rules: z
@@ -127,8 +132,10 @@ const spec = z.strictObject({
   ).optional(),
   ordered: z
     .boolean()
-    .default(false)
-    .describe("Whether events of one ordering key come in order, one at a time (needs ORDERED). Never changes."),
+    .optional()
+    .describe(
+      "Whether events of one ordering key come in order, one at a time (needs ORDERED). Default false. Never changes.",
+    ),
   start,
   concurrency: z
     .int()
@@ -145,7 +152,7 @@ const spec = z.strictObject({
 /** `kind: Subscription`: events that the runtime posts to the app. */
 export const subscriptionResource = resourceSchema("Subscription", {
   name: "What logs and `mecha info` call it: a DNS label, unique among the subscriptions.",
-  description: "A subscription: events of a topic, posted to the app by HTTP as CloudEvents.",
+  description: "A subscription: events of a topic or of a binding, posted to the app by HTTP as CloudEvents.",
   spec,
 });
 

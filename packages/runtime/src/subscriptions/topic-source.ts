@@ -23,22 +23,22 @@ export interface TopicPlan {
 }
 
 export function planTopic(spec: SubscriptionSpec): TopicPlan {
-  const { retry, filter = "", ordered } = spec;
+  const { pubsub = "", topic = "", group = "" } = spec;
+  return { type: "topic", pubsub, topic, group, settings: planSettings(spec) };
+}
+
+/** How events are delivered, wherever they come from. */
+export function planSettings(spec: SubscriptionSpec): GroupSettings {
+  const { retry, filter = "", ordered = false, start = "new" } = spec;
   const minBackoffMs = retry?.minBackoff ?? defaultSettings.minBackoffMs;
   return {
-    type: "topic",
-    pubsub: spec.pubsub ?? "",
-    topic: spec.topic,
-    group: spec.group ?? "",
-    settings: {
-      filter,
-      ordered,
-      start: toStart(spec.start),
-      maxAttempts: retry?.maxAttempts ?? defaultSettings.maxAttempts,
-      minBackoffMs,
-      maxBackoffMs: retry?.maxBackoff ?? Math.max(defaultSettings.maxBackoffMs, minBackoffMs),
-      ackTimeoutMs: spec.ackTimeout ?? defaultSettings.ackTimeoutMs,
-    },
+    filter,
+    ordered,
+    start: toStart(start),
+    maxAttempts: retry?.maxAttempts ?? defaultSettings.maxAttempts,
+    minBackoffMs,
+    maxBackoffMs: retry?.maxBackoff ?? Math.max(defaultSettings.maxBackoffMs, minBackoffMs),
+    ackTimeoutMs: spec.ackTimeout ?? defaultSettings.ackTimeoutMs,
   };
 }
 
@@ -109,6 +109,8 @@ export const topicSource: SourceKind<TopicPlan> = {
       },
     };
   },
+
+  remedy: "give one another group",
 
   info: ({ topic, group }, appId) => ({ topic, group: group || appId }),
 };

@@ -16,15 +16,14 @@ import { toCredit, toPolicy, toPolicyMessage, toPullLimits } from "../../deliver
 import type { BlockContext } from "../block.js";
 import { badRequest, requireFeature, Violations } from "../validation.js";
 import { deliveryIdsOf, parseDeliveryId } from "./delivery-id.js";
-import { consumeInput, readInputEvent, toDelivery } from "./source.js";
+import { consumeInput, logGivenUp, readInputEvent, toDelivery } from "./source.js";
 
 type CallContext = Pick<HandlerContext, "signal">;
 
 /** The binding block: checks a call against what its component describes, and lets the delivery engine move what flows to the app. */
 export function createBindingService({ registry, clock, logger }: BlockContext) {
   const onSourceError = (err: unknown) => logger.warn({ err }, "events cannot be taken or settled now; trying again");
-  const onGivenUp = (binding: string, delivery: string, error: string) =>
-    logger.error({ component: binding, delivery, error }, "an event was given up: rejected, or out of attempts");
+  const onGivenUp = logGivenUp(logger);
   const puller = createPuller(clock, onSourceError);
 
   const sourceOf = (binding: Binding<"binding">) => ({
