@@ -23,7 +23,7 @@ export interface Controls {
   /** What publishing fails with; undefined: it does not. */
   fault: ((entry: PubSubEntry) => Error | undefined) | undefined;
   /** What asking for a backlog fails with. */
-  backlogFault: Error | undefined;
+  backlogFault: Error | "hangs" | undefined;
   maxEventBytes: number;
   features: PubSub["features"];
   stateFeatures: StateStore["features"];
@@ -64,6 +64,7 @@ async function lastingComponent(type: string, clock: ReturnType<typeof createMan
       return controls.maxEventBytes;
     },
     async backlog(call) {
+      if (controls.backlogFault === "hangs") return new Promise(() => {});
       if (controls.backlogFault !== undefined) throw controls.backlogFault;
       return pubsub.backlog(call);
     },

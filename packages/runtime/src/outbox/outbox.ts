@@ -5,7 +5,7 @@ import type { Problem } from "../config/problem.js";
 import type { Sample, SampledMetric } from "../telemetry/metrics.js";
 import { type Relay, startRelay } from "./relay.js";
 import { endOf, refuseEnds } from "./removal.js";
-import { keyOf, openRoute, type Route, routeLeaves, routeOf } from "./route.js";
+import { backlogOf, isOpen, keyOf, openRoute, type Route, routeLeaves, routeOf } from "./route.js";
 
 /** How much a store keeps for another component. */
 export interface Backlog {
@@ -96,8 +96,11 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
     }
     for (const [key, route] of routes) {
       if (isClosed || active.has(key)) continue;
-      const settings = await route.pubsub.settingsOf(route.call);
-      if (settings !== undefined && !isClosed && !active.has(key)) await start(route, Promise.resolve());
+      const isFound = await isOpen(route).catch((err: unknown) => {
+        logger.debug({ store: route.store.live.plan.name, err }, "the outbox cannot be looked for now; trying again");
+        return false;
+      });
+      if (isFound && !isClosed && !active.has(key)) await start(route, Promise.resolve());
     }
   };
 
@@ -108,7 +111,7 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
     isScheduled = true;
     syncing = syncing.then(async () => {
       isScheduled = false;
-      await sync().catch((err: unknown) => logger.debug({ err }, "the outbox cannot be looked for now; trying again"));
+      await sync().catch((err: unknown) => logger.warn({ err }, "an outbox cannot be served now; trying again"));
     });
   };
   let cancelSweep = () => {};
@@ -181,8 +184,7 @@ export function createOutbox({ registry, identity, clock, logger }: Omit<BlockCo
 }
 
 async function toBacklog({ route }: Active): Promise<Backlog> {
-  const backlog = await route.pubsub.backlog(route.call);
-  return { store: route.store.live.plan.name, pubsub: route.target, backlog };
+  return { store: route.store.live.plan.name, pubsub: route.target, backlog: await backlogOf(route) };
 }
 
 /** Every way that there may be: from each store with OUTBOX to each other pubsub. */

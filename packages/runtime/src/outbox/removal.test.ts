@@ -94,6 +94,16 @@ test("what is on its way has a moment to go, and no transaction adds to it meanw
   });
 });
 
+test("a store that does not answer keeps nobody waiting: GetInfo leaves it out, and its removal is refused", async () => {
+  const { app, write, refusals, main: controls } = await startOnFile();
+  await app.transact(set("a"), publish("orders", "1"));
+  controls.backlogFault = "hangs";
+  expect(await app.backlog()).toBeUndefined();
+  write([events]);
+  await until(async () => (await refusals()) !== "", "the change is refused");
+  expect(await refusals()).toContain("no answer within");
+});
+
 test.each([
   ["refused if something was published to the other component", true],
   ["taken if nothing ever was", false],

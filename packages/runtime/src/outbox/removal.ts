@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ComponentPlan } from "../config/component-plan.js";
 import type { Problem } from "../config/problem.js";
 import { problemOf } from "../config/resource.js";
-import type { Route } from "./route.js";
+import { backlogOf, type Route } from "./route.js";
 
 /** A way that a change of the resources would end. */
 export interface EndingRoute {
@@ -67,7 +67,7 @@ async function whatWaits(route: Route, use: (route: Route) => RouteUse): Promise
   for (const deadline = performance.now() + patienceMs; ; await delay(lookMs)) {
     let waiting: string;
     try {
-      const backlog = await route.pubsub.backlog(route.call);
+      const backlog = await backlogOf(route);
       if (backlog === 0 && !use(route).isBusy) return undefined;
       waiting = `${backlog} ${backlog === 1 ? "event waits" : "events wait"}`;
     } catch (error) {

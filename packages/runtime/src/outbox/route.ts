@@ -1,5 +1,12 @@
 import { hash, randomUUID } from "node:crypto";
-import { ComponentError, type GroupCall, type GroupSettings, type PubSub, type StatePublish } from "@mecha/component";
+import {
+  ComponentError,
+  type GroupCall,
+  type GroupSettings,
+  type PubSub,
+  type StatePublish,
+  systemClock,
+} from "@mecha/component";
 import { tooLargeError } from "../blocks/pubsub/entry.js";
 import { requireFeature } from "../blocks/validation.js";
 import type { Binding } from "../components/registry.js";
@@ -73,6 +80,29 @@ export function toKept({ pubsub, store, call, target }: Route, record: OutboxRec
 export async function openRoute({ pubsub, call }: Route): Promise<void> {
   const defaults = { ...routeSettings, ordered: pubsub.features.includes("ORDERED") };
   await pubsub.openGroup({ ...call, settings: undefined, defaults, update: false });
+}
+
+/** Whether the route was ever used, by whatever runtime of the app. */
+export async function isOpen({ pubsub, call }: Route): Promise<boolean> {
+  return (await soon(async () => pubsub.settingsOf(call))) !== undefined;
+}
+
+/** How many events wait to be handed over. */
+export function backlogOf({ pubsub, call }: Route): Promise<number> {
+  return soon(async () => pubsub.backlog(call));
+}
+
+/** How long a store may take to say what it keeps, in ms: who asks (`mecha info`, a change of the resources) must hear of those that do not answer. */
+const patienceMs = 1_000;
+
+async function soon<T>(ask: () => Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const cancel = systemClock.after(patienceMs, () => late.reject(new Error(`no answer within ${patienceMs} ms`)));
+  try {
+    return await Promise.race([ask(), late.promise]);
+  } finally {
+    cancel();
+  }
 }
 
 /** What a transaction gets while the way is being removed. */
