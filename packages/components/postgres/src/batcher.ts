@@ -9,6 +9,8 @@ export interface BatcherOptions<Input, Output> {
   /** How much a batch may hold: calls, and weight (but one call at least). */
   readonly maxCalls: number;
   readonly maxWeight: number;
+  /** How much weight may wait. Default: any. */
+  readonly maxWaitingWeight?: number;
   weigh(input: Input): number;
   /** Does what was asked, all of it; the outputs in the order of the inputs. */
   send(inputs: readonly Input[]): Promise<readonly Output[]>;
@@ -18,6 +20,7 @@ export interface BatcherOptions<Input, Output> {
 
 interface Entry<Input, Output> {
   readonly input: Input;
+  readonly weight: number;
   readonly resolve: (output: Output) => void;
   readonly reject: (error: unknown) => void;
   isSent: boolean;
@@ -30,6 +33,7 @@ interface Entry<Input, Output> {
 export class Batcher<Input, Output> {
   readonly #options: BatcherOptions<Input, Output>;
   readonly #waiting = new Set<Entry<Input, Output>>();
+  #waitingWeight = 0;
   #flights = 0;
   #closed: boolean = false;
   #landed: (() => void) | undefined;
@@ -42,13 +46,17 @@ export class Batcher<Input, Output> {
   call(input: Input, signal: AbortSignal | undefined): Promise<Output> {
     if (this.#closed) return Promise.reject(unavailable("the component is closed"));
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#waiting.size >= maxWaiting) return Promise.reject(tooMany(maxWaiting));
+    const weight = this.#options.weigh(input);
+    const { maxWaitingWeight = Number.POSITIVE_INFINITY } = this.#options;
+    const isFull = this.#waiting.size > 0 && this.#waitingWeight + weight > maxWaitingWeight;
+    if (isFull || this.#waiting.size >= maxWaiting) return Promise.reject(tooMany(this.#waiting.size));
     return new Promise((resolve, reject) => {
       const entry =
         signal === undefined
-          ? { input, resolve, reject, isSent: false }
-          : this.#untilAbort(input, resolve, reject, signal);
+          ? { input, weight, resolve, reject, isSent: false }
+          : this.#untilAbort({ input, weight, resolve, reject }, signal);
       this.#waiting.add(entry);
+      this.#waitingWeight += weight;
       if (this.#flights < this.#options.flights) void this.#fly();
     });
   }
@@ -63,26 +71,21 @@ export class Batcher<Input, Output> {
     }
   }
 
-  #untilAbort(
-    input: Input,
-    resolve: (output: Output) => void,
-    reject: (error: unknown) => void,
-    signal: AbortSignal,
-  ): Entry<Input, Output> {
+  #untilAbort(call: Omit<Entry<Input, Output>, "isSent">, signal: AbortSignal): Entry<Input, Output> {
     const abort = () => {
-      this.#waiting.delete(entry);
-      reject(entry.isSent ? this.#options.left(signal.reason) : signal.reason);
+      if (this.#waiting.delete(entry)) this.#waitingWeight -= entry.weight;
+      call.reject(entry.isSent ? this.#options.left(signal.reason) : signal.reason);
     };
     const stay = () => signal.removeEventListener("abort", abort);
     const entry: Entry<Input, Output> = {
-      input,
+      ...call,
       resolve(output) {
         stay();
-        resolve(output);
+        call.resolve(output);
       },
       reject(error) {
         stay();
-        reject(error);
+        call.reject(error);
       },
       isSent: false,
     };
@@ -105,13 +108,14 @@ export class Batcher<Input, Output> {
   }
 
   #take(): Entry<Input, Output>[] {
-    const { maxCalls, maxWeight, weigh } = this.#options;
+    const { maxCalls, maxWeight } = this.#options;
     const batch: Entry<Input, Output>[] = [];
     let weight = 0;
     for (const entry of this.#waiting) {
-      weight += weigh(entry.input);
+      weight += entry.weight;
       if (batch.length > 0 && weight > maxWeight) break;
       this.#waiting.delete(entry);
+      this.#waitingWeight -= entry.weight;
       entry.isSent = true;
       if (batch.push(entry) === maxCalls) break;
     }

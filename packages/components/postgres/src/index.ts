@@ -17,14 +17,19 @@ export const postgres = defineComponent({
     binding: { features: ["OUTPUT"], operations },
   },
   async create(config, context) {
-    const connection = await connect(config, context);
+    const sql = await openSqlBinding(config, context);
+    const connection = await connect(config, context).catch(async (error: unknown) => {
+      await sql.close();
+      throw error;
+    });
     const retentionMs = config.eventRetentionHours * 60 * 60 * 1000;
     const events = createPubSub(connection, { retentionMs, logger: context.logger });
     const state = createStateStore(connection, events.encodePublishes);
-    const sql = openSqlBinding(config, context);
     return {
       blocks: { state, pubsub: events.pubsub, binding: sql.binding },
-      health: (signal) => connection.health(signal),
+      async health(signal) {
+        await Promise.all([connection.health(signal), sql.health(signal)]);
+      },
       async close() {
         await Promise.all([state.close(), events.close(), sql.close()]);
         await connection.close();

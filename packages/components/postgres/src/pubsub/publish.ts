@@ -24,6 +24,7 @@ export function createPublisher(connection: Connection) {
     flights: Math.ceil(connection.size / 2),
     maxCalls: 256,
     maxWeight: 2 * 1024 * 1024,
+    maxWaitingWeight: 64 * 1024 * 1024,
     weigh: (entries) => entries.reduce((sum, { entry }) => sum + entry.payload.byteLength + rowBytes, 0),
     async send(batch) {
       const { values, outcomesOf } = encodeEntries(batch.flat());

@@ -47,7 +47,7 @@ export function createPubSub(
     options.logger.debug("cannot look for events; will try again", { error: String(error) });
   });
   const sources = new Set<DeliverySource>();
-  const claims = new Map<number, Claims>();
+  const claims = new Map<number, { readonly claims: Claims; consumers: number }>();
   let isListening: boolean = false;
   connection.onReturn(() => arrivals.look());
 
@@ -57,10 +57,17 @@ export function createPubSub(
     connection.notifications.notify(channel);
   };
 
-  function claimsOf(group: StoredGroup): Claims {
-    const known = claims.get(group.id) ?? createClaims(connection, group, settlements);
-    claims.set(group.id, known);
-    return known;
+  /** The claims of a group, for one consumer more. */
+  function joinClaims(group: StoredGroup): Claims {
+    const shared = claims.get(group.id) ?? { claims: createClaims(connection, group, settlements), consumers: 0 };
+    shared.consumers++;
+    claims.set(group.id, shared);
+    return shared.claims;
+  }
+
+  function leaveClaims({ id }: StoredGroup): void {
+    const shared = claims.get(id);
+    if (shared !== undefined && --shared.consumers === 0) claims.delete(id);
   }
 
   async function takeOut(call: GroupCall, ids: readonly string[] | undefined, requeue: boolean): Promise<number> {
@@ -110,9 +117,12 @@ export function createPubSub(
         arrivals,
         settlements,
         find: groups.find,
-        claimsOf,
+        joinClaims,
         tell,
-        onClose: () => sources.delete(source),
+        onClose(group) {
+          sources.delete(source);
+          if (group !== undefined) leaveClaims(group);
+        },
       });
       sources.add(source);
       return source;

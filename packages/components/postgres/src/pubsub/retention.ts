@@ -1,4 +1,4 @@
-import type { Logger } from "@mecha/component";
+import { ComponentError, type Logger } from "@mecha/component";
 import type { Connection } from "../connection.js";
 
 /** How many rows one statement looks at: short enough to be in nobody's way. */
@@ -73,8 +73,10 @@ export class Retention {
         try {
           await this.sweep();
         } catch (error) {
-          if (!this.#closed)
-            this.#options.logger.debug("cannot forget old events; will try again", { error: String(error) });
+          const isAway = error instanceof ComponentError && error.reason === "COMPONENT_UNAVAILABLE";
+          if (!this.#closed && !isAway) {
+            this.#options.logger.warn("cannot forget old events; will try again", { error: String(error) });
+          }
         }
         this.#schedule();
       },

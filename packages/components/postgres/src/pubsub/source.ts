@@ -1,6 +1,6 @@
 import type { DeliverySource, GroupCall, Lease, Settlement } from "@mecha/component";
 import type { Arrivals } from "./arrivals.js";
-import type { Claims } from "./claims.js";
+import type { ClaimCall, Claims } from "./claims.js";
 import type { StoredGroup } from "./groups.js";
 import type { createSettlements } from "./settlements.js";
 
@@ -9,11 +9,18 @@ export interface SourceContext {
   readonly arrivals: Arrivals;
   readonly settlements: ReturnType<typeof createSettlements>;
   find(call: GroupCall): Promise<StoredGroup | undefined>;
-  claimsOf(group: StoredGroup): Claims;
+  /** The claims of a group, which its consumers in this process share. */
+  joinClaims(group: StoredGroup): Claims;
   /** Others may have something to take that they had not. */
   tell(): void;
-  /** Called when the source is closed. */
-  onClose(): void;
+  /** Called when the source is closed; `group` is what it joined the claims of. */
+  onClose(group: StoredGroup | undefined): void;
+}
+
+/** A group that was found, and its claims. */
+interface Joined {
+  readonly group: StoredGroup;
+  readonly claims: Claims;
 }
 
 /** One consumer of a group. All that it knows beside what it holds is in the tables. */
@@ -21,28 +28,35 @@ export function createSource(call: GroupCall, context: SourceContext): DeliveryS
   const { arrivals, settlements } = context;
   /** What it holds, and until when, about; oldest first. */
   const held = new Map<string, number>();
-  let known: Promise<StoredGroup> | undefined;
+  /** What is being claimed. */
+  const taking = new Set<Promise<unknown>>();
+  let joined: Promise<Joined> | undefined;
+  let own: StoredGroup | undefined;
   let isClosed: boolean = false;
 
   /** The id of a group that was deleted is given to no other, so what was found stays right. */
-  function group(): Promise<StoredGroup> {
-    known ??= context.find(call).then((found) => {
-      if (found !== undefined) return found;
-      throw new Error(`group ${call.group} of topic ${call.topic} was not opened`);
+  function join(): Promise<Joined> {
+    joined ??= find().catch((error: unknown) => {
+      joined = undefined;
+      throw error;
     });
-    known.catch(() => {
-      known = undefined;
-    });
-    return known;
+    return joined;
   }
 
-  async function settle(settlements_: readonly Settlement[]): Promise<boolean[]> {
-    for (const { handle } of settlements_) held.delete(handle);
-    const own = await group();
-    const outcomes = await settlements.settle(own, settlements_);
+  async function find(): Promise<Joined> {
+    const group = await context.find(call);
+    if (group === undefined) throw new Error(`group ${call.group} of topic ${call.topic} was not opened`);
+    own = group;
+    return { group, claims: context.joinClaims(group) };
+  }
+
+  async function settle(asked: readonly Settlement[]): Promise<boolean[]> {
+    for (const { handle } of asked) held.delete(handle);
+    const { group } = await join();
+    const outcomes = await settlements.settle(group, asked);
     // A consumer here or elsewhere may wait for what goes back, or for the next one of a key.
-    if (settlements_.some(({ type }) => type === "release" || (own.isOrdered && type !== "retry"))) context.tell();
-    else if (settlements_.some(({ type }) => type === "retry")) arrivals.look();
+    if (asked.some(({ type }) => type === "release" || (group.isOrdered && type !== "retry"))) context.tell();
+    else if (asked.some(({ type }) => type === "retry")) arrivals.look();
     return outcomes;
   }
 
@@ -55,33 +69,41 @@ export function createSource(call: GroupCall, context: SourceContext): DeliveryS
     for (const { handle } of leases) held.set(handle, now + leaseMs);
   }
 
+  /** Leases what is ready, for a consumer that is still there. */
+  async function take(claims: Claims, call: ClaimCall): Promise<readonly Lease[]> {
+    // Never taken back: what was claimed by then would have no holder.
+    const leases = await claims.claim(call);
+    if (leases.length > 0) arrivals.look();
+    if (!isClosed) {
+      hold(leases, call.leaseMs);
+      return leases;
+    }
+    if (leases.length > 0) await release(leases.map(({ handle }) => handle));
+    return [];
+  }
+
   const release = (handles: readonly string[]) => settle(handles.map((handle) => ({ type: "release", handle })));
 
   return {
     async receive({ maxItems, maxBytes, leaseMs, signal }) {
-      const own = await group();
-      const claims = context.claimsOf(own);
-      for (;;) {
-        // Never taken back: what was claimed by then would have no holder.
-        const leases = await claims.claim({ maxItems, maxBytes, leaseMs });
-        if (leases.length > 0) {
-          arrivals.look();
-          if (!isClosed) {
-            hold(leases, leaseMs);
-            return leases;
-          }
-          await release(leases.map(({ handle }) => handle));
-        }
-        if (signal.aborted || isClosed) return [];
-        await arrivals.next(own, signal);
-        if (signal.aborted || isClosed) return [];
+      const { group, claims } = await join();
+      while (!isClosed) {
+        const taken = take(claims, { maxItems, maxBytes, leaseMs });
+        taking.add(taken);
+        const leases = await taken.finally(() => taking.delete(taken));
+        if (leases.length > 0) return leases;
+        if (signal.aborted) break;
+        await arrivals.next(group, signal);
+        if (signal.aborted) break;
       }
+      return [];
     },
 
     settle,
 
     async extend(handles, leaseMs) {
-      const outcomes = await settlements.extend(await group(), handles, leaseMs);
+      const { group } = await join();
+      const outcomes = await settlements.extend(group, handles, leaseMs);
       const end = performance.now() + leaseMs;
       for (const [index, handle] of handles.entries()) {
         // Deleted first, so that what ends last stands last.
@@ -92,7 +114,8 @@ export function createSource(call: GroupCall, context: SourceContext): DeliveryS
 
     async close() {
       isClosed = true;
-      context.onClose();
+      await Promise.allSettled(taking);
+      context.onClose(own);
       if (held.size > 0) await release([...held.keys()]);
     },
   };

@@ -267,6 +267,22 @@ describe.skipIf(missing("postgres"))("events", { timeout: 60_000 }, () => {
     expect(again?.attempt).toBe(1);
   });
 
+  test("what a consumer is about to get when its component closes is handed back too", async () => {
+    const [here, there] = [await openHere(), await openHere()];
+    await openGroup(here.pubsub);
+    const sources = namesOf(8).map(() => here.pubsub.consume(call));
+    await Promise.all(sources.map((source) => takeNow(source)));
+    await publish(there.pubsub, ...namesOf(8));
+    // One is under way and the others are behind it, while it closes.
+    const taking = sources.map((source) => takeNow(source, 1));
+    await new Promise(setImmediate);
+    await here.close();
+    const given = await Promise.all(taking);
+    expect(given.flat().length).toBeLessThan(8);
+    const again = await takeNow(there.pubsub.consume(call));
+    expect(again.map(({ attempt }) => attempt)).toEqual(namesOf(8).map(() => 1));
+  });
+
   test("a claim whose answer was lost is handed back, at no cost of an attempt", async () => {
     await using proxy = await startCuttingProxy(server);
     const component = await startComponent(postgres, { url: proxy.url });

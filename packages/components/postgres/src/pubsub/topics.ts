@@ -24,6 +24,7 @@ export function createTopics(connection: Pick<Connection, "schema" | "query">): 
 
   async function find(keyspace: string, name: string): Promise<number> {
     for (;;) {
+      // What it makes is made once, so that it may be sent again as a read is.
       const [row] = await connection.query(statement, [keyspace, name], { effect: "read" });
       // No row: another runtime makes it at this moment.
       if (row !== undefined) return Number(row[0]);

@@ -51,6 +51,7 @@ export function createWriter(connection: Connection, encodePublishes: EncodePubl
     flights: Math.ceil(connection.size / 2),
     maxCalls: 64,
     maxWeight: 1024 * 1024,
+    maxWaitingWeight: 64 * 1024 * 1024,
     weigh: ({ operations }) => operations.reduce((sum, { value }) => sum + value.byteLength + rowBytes, 0),
     send: setTogether,
     left: unknown,
