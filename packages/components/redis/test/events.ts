@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import type { Component, DeliverySource, GroupSettings, Lease, PubSub, PubSubEntry } from "@mecha/component";
+import type { Component, DeliverySource, GroupCall, GroupSettings, Lease, PubSub, PubSubEntry } from "@mecha/component";
 
 /** The settings of a group that asks for nothing special. */
 export const plainGroup: GroupSettings = {
@@ -39,15 +39,16 @@ export const nameOf = ({ payload }: { readonly payload: Uint8Array }) => Buffer.
 
 /** One group of one topic. */
 export class GroupKit {
-  readonly call;
+  readonly pubsub: PubSub;
+  readonly call: GroupCall;
 
-  constructor(
-    readonly pubsub: PubSub,
-    readonly topic = "t",
-    readonly group = "app/g",
-    readonly keyspace = "default",
-  ) {
-    this.call = { keyspace, topic, group };
+  constructor(pubsub: PubSub, topic = "t", group = "app/g") {
+    this.pubsub = pubsub;
+    this.call = { keyspace: "default", topic, group };
+  }
+
+  get topic(): string {
+    return this.call.topic;
   }
 
   async open(settings: Partial<GroupSettings> = {}): Promise<this> {
@@ -62,7 +63,7 @@ export class GroupKit {
 
   /** Publishes, each of which must succeed. */
   async publish(...entries: PubSubEntry[]): Promise<void> {
-    for (const outcome of await this.pubsub.publish({ keyspace: this.keyspace, entries })) {
+    for (const outcome of await this.pubsub.publish({ keyspace: this.call.keyspace, entries })) {
       if (outcome.type === "failed") throw outcome.error;
     }
   }

@@ -11,7 +11,7 @@ const firstPage = 16;
  * Leases what is ready: first what comes back, then what the group has not looked at yet. ARGV: run, the group's native name, "1" if it is ordered,
  * the token of the new leases, how many, how many bytes, for how long in ms, and the tokens of claims whose answer was lost: what they leased is
  * handed back. Answers, per lease: id, attempt, ordering key, payload; before them: in how many ms there may be more (-1: nothing is in sight),
- * or only "gone" if there is no such group.
+ * or only "deleted", or "lost", if there is no such group.
  */
 export const claimScript = defineScript(
   /* lua */ `${groupLibrary}
@@ -163,7 +163,7 @@ end
 local _, group_id = string.match(GROUP, '^(.*)#(.*)$')
 local standing = call('HMGET', TOPIC, 'count', 'g:' .. group_id)
 local published, looked = tonumber(standing[1]) or 0, tonumber(standing[2])
-if not looked then return { 'gone' } end
+if not looked then return { call('EXISTS', KEYS[10]) == 1 and 'deleted' or 'lost' } end
 
 if #ARGV > 7 then
   local lost = {}

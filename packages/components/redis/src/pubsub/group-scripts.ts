@@ -3,7 +3,7 @@ import { groupLibrary, topicLibrary } from "./layout.js";
 
 /**
  * Makes a group, or changes the settings of one. ARGV: run, name, what is stored of it now ("": it must be new), what to store, the id of a new
- * group, where it starts ("new", "earliest" or a time in ms), and what to call the topic's epoch if it has none. Answers what is stored then.
+ * group, and where it starts ("new", "earliest" or a time in ms). Answers what is stored then.
  */
 export const openScript = defineScript(
   /* lua */ `${topicLibrary}
@@ -28,7 +28,6 @@ end
 if has == '' then
   local after = start_after()
   local _, position = parse_id(after)
-  call('HSETNX', TOPIC, 'epoch', ARGV[7])
   call('XGROUP', 'CREATE', LOG, NAME .. '#' .. ID, after, 'MKSTREAM', 'ENTRIESREAD', position)
   call('HSET', TOPIC, 'g:' .. ID, position)
 end
@@ -38,6 +37,9 @@ return STORED
   { write: true },
 );
 
+/** How long those who still consume for a deleted group are told so. */
+const deletedMs = 7 * 24 * 60 * 60 * 1000;
+
 /** Forgets a group. ARGV: run, its native name. Answers 1 if there was one, else 0. */
 export const deleteScript = defineScript(
   /* lua */ `${groupLibrary}
@@ -46,6 +48,7 @@ if call('HDEL', TOPIC, 'g:' .. id) == 0 then return 0 end
 call('HDEL', GROUPS, name)
 call('XGROUP', 'DESTROY', LOG, GROUP)
 call('UNLINK', HELD, DUE, BEHIND, HEADS, KEPT, DEAD)
+call('SET', KEYS[10], 1, 'PX', ${deletedMs})
 return 1
 `,
   { write: true },

@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { type GroupCall, type GroupSettings, type PubSub, requireSameGroup } from "@mecha/component";
 import type { Redis } from "../redis.js";
 import { deleteScript, openScript } from "./group-scripts.js";
@@ -51,10 +51,9 @@ export class Groups {
       const { start } = wanted;
       const text = `${id}|${JSON.stringify(wanted)}`;
       const args = [call.group, stored, text, id, start.type === "time" ? String(start.time) : start.type];
-      const epoch = String(randomInt(2 ** 48 - 1));
       const options = { route: tag, signal, repeatable: true };
       // If it is another one, another runtime was faster: what that stored counts.
-      const now = await this.#redis.run(openScript, topicKeys(tag), [...args, epoch], options);
+      const now = await this.#redis.run(openScript, topicKeys(tag), args, options);
       const opened = now === text ? parseGroup(call.group, tag, text) : undefined;
       if (opened !== undefined) return opened;
     }

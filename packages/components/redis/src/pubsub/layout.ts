@@ -1,7 +1,7 @@
 /**
  * The layout of a topic, all of it in the hash slot of its tag `{prefix:keyspace:topic}`:
  *
- *     {tag}:topic    hash   time and count, of which the id of the last event was made; epoch; span; and by `g:` and a group's id how
+ *     {tag}:topic    hash   time and count, of which the id of the last event was made; span; and by `g:` and a group's id how
  *                           many events that group has looked at
  *     {tag}:log      stream every event: p (payload) and, where it has them, k (ordering key), d (due time), x (expiry time)
  *     {tag}:groups   hash   every group by name: its id and settings
@@ -15,6 +15,7 @@
  *     …:heads   hash   by ordering key: the event that goes ahead
  *     …:kept    hash   events that the group needs longer than the log has them, or apart from it
  *     …:dead    stream what was given up
+ *     …:deleted string for a week, that the group was deleted, and not lost by a server that has lost its data
  *
  * An event's id in the log is the time in ms and its position, counted from 1: `1763692713000-17`. So positions are dense, and what a
  * group has not looked at is counted without looking. Where a group stands is the stream's own consumer group, `NAME#ID`. What it has not
@@ -22,7 +23,7 @@
  * or waits otherwise is pending for the consumer "mecha". XINFO and XPENDING tell people what they tell the scripts.
  */
 const topicKeyNames = ["topic", "log", "groups"] as const;
-const groupKeyNames = ["held", "due", "behind", "heads", "kept", "dead"] as const;
+const groupKeyNames = ["held", "due", "behind", "heads", "kept", "dead", "deleted"] as const;
 
 /** The hash tag of a topic; its route. */
 export const topicTag = (keyPrefix: string, keyspace: string, topic: string) => `{${keyPrefix}:${keyspace}:${topic}}`;

@@ -33,11 +33,11 @@ end
 -- from \`mark\`: an entry that finds its own is no duplicate, the command was sent a second time since the first answer was lost.
 local function publish(k, a, count, mark)
   local topic, log = KEYS[k + 1], KEYS[k + 2]
-  local last = call('HMGET', topic, 'time', 'count', 'epoch', 'span')
+  local last = call('HMGET', topic, 'time', 'count', 'span')
   local ms, position = math.max(now, tonumber(last[1]) or 0), tonumber(last[2]) or 0
   local lead, digests, answers, marks, own = string.format('%d-', ms), {}, {}, {}, {}
   for i = 1, count do digests[i] = ARGV[a + (i - 1) * ENTRY_ARGUMENTS] end
-  local span, this, before = seen_spans(k, ms, tonumber(last[4]))
+  local span, this, before = seen_spans(k, ms, tonumber(last[3]))
   local recent, older = call('HMGET', this, unpack(digests)), call('HMGET', before, unpack(digests))
 
   -- Whether an entry was published, and whether by this very command.
@@ -70,7 +70,7 @@ local function publish(k, a, count, mark)
   end
   if #marks > 0 then
     call('HSET', this, unpack(marks))
-    call('HSET', topic, 'time', ms, 'count', position, 'epoch', last[3] or mark, 'span', span)
+    call('HSET', topic, 'time', ms, 'count', position, 'span', span)
     -- For the groups that wait; a user without the right to is heard at their next look.
     redis.pcall('SPUBLISH', string.sub(topic, 1, -6) .. 'arrived', '')
   end

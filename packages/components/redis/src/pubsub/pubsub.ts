@@ -91,7 +91,7 @@ export function createPubSub(
     },
 
     consume(call) {
-      const source = new Source(call, { redis, groups, arrivals });
+      const source = new Source(call, { redis, groups, arrivals, logger });
       const tracked: DeliverySource = {
         receive: (asked) => source.receive(asked),
         settle: (settlements) => source.settle(settlements),

@@ -1,4 +1,4 @@
-import type { DeliverySource, GroupCall, Lease, Settlement } from "@mecha/component";
+import type { DeliverySource, GroupCall, Lease, Logger, Settlement } from "@mecha/component";
 import { Batcher } from "../batcher.js";
 import type { Reply } from "../connection.js";
 import { Abandoned, NoReply, toComponentError } from "../failures.js";
@@ -24,6 +24,7 @@ export interface SourceContext {
   readonly redis: Redis;
   readonly groups: Groups;
   readonly arrivals: Arrivals;
+  readonly logger: Logger;
 }
 
 /** One consumer of a group. */
@@ -51,12 +52,17 @@ export class Source implements DeliverySource {
   }
 
   async receive(call: Receive): Promise<readonly Lease[]> {
-    const group = await this.#group();
-    this.#arrivals ??= this.#context.arrivals.of(group.tag);
-    const arrivals = this.#arrivals;
     for (;;) {
+      const group = await this.#group();
+      this.#arrivals ??= this.#context.arrivals.of(group.tag);
+      const arrivals = this.#arrivals;
       const { heard } = arrivals;
-      const { leases, dueInMs } = await this.#claim(group, call);
+      const claim = await this.#claim(group, call);
+      if (claim === "lost") {
+        this.#known = await this.#restore(group);
+        continue;
+      }
+      const { leases, dueInMs } = claim;
       if (leases.length > 0) {
         if (dueInMs === 0) arrivals.pass(group.id);
         if (!this.#closing.signal.aborted) return leases;
@@ -113,11 +119,20 @@ export class Source implements DeliverySource {
     return this.#known;
   }
 
+  /** Makes a group again that the server has lost, as its durability allows: those who consume for it must not starve. */
+  async #restore({ settings }: Group): Promise<Group> {
+    const { groups, logger } = this.#context;
+    const found = await groups.find(this.#call);
+    if (found !== undefined) return found;
+    logger.warn("Redis has lost a group with its events; it begins anew", { ...this.#call });
+    return groups.open({ ...this.#call, settings: undefined, defaults: settings, update: false });
+  }
+
   /** Leases what is ready; in how many ms there may be more (-1: nothing is in sight). */
   async #claim(
     { tag, keys, nativeName, settings }: Group,
     { maxItems, maxBytes, leaseMs }: Pick<Receive, "maxItems" | "maxBytes" | "leaseMs">,
-  ): Promise<{ leases: Lease[]; dueInMs: number }> {
+  ): Promise<{ leases: Lease[]; dueInMs: number } | "lost"> {
     const token = newToken();
     const lost = this.#lost;
     const limits = [Math.min(maxItems, claimLimit), Math.min(maxBytes, maxClaimBytes), leaseMs].map(String);
@@ -134,8 +149,10 @@ export class Source implements DeliverySource {
     }
     this.#lost = this.#lost.filter((each) => !lost.includes(each));
     const [dueInMs, ...rest] = reply;
-    // The group was deleted: there is never anything to take.
-    if (typeof dueInMs !== "number") return { leases: [], dueInMs: -1 };
+    if (typeof dueInMs !== "number") {
+      // Of a group that was deleted there is never anything to take.
+      return String(dueInMs) === "lost" ? "lost" : { leases: [], dueInMs: -1 };
+    }
     return { leases: this.#hold(rest, token, leaseMs, settings.ordered), dueInMs };
   }
 
