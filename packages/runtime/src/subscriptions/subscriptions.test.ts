@@ -271,6 +271,28 @@ describe("an app that is away", () => {
   });
 });
 
+describe("an app that an event ends each time", () => {
+  it("is rid of it after its attempts, also over connections that were kept", async () => {
+    const app: TestApp = await startApp(async ({ headers }) => {
+      if (headers["ce-id"] !== "poison") return 204;
+      await app.kill();
+      await app.restart();
+      return 204;
+    });
+    const { publish, deadLetters } = await start(app, { concurrency: 1, retry: { maxAttempts: 2, ...fast } });
+    await publish("first");
+    await until(() => app.received.length === 1, "a connection is made, and kept");
+    await publish("poison");
+    await until(async () => (await deadLetters()).length === 1, "the event is given up");
+    await publish("last");
+    await until(() => ids(app.received).at(-1) === "last", "the app is served on");
+    const poison = app.received.filter(({ headers }) => headers["ce-id"] === "poison");
+    // Twice each at the most: over a kept connection, which may have been closed before, and then over one of its own.
+    expect(poison.length).toBeGreaterThanOrEqual(2);
+    expect(poison.length).toBeLessThanOrEqual(4);
+  });
+});
+
 describe("batches", () => {
   const batched = { format: "batched", batch: { maxEvents: 10 } };
   const events = ({ body }: Received) => (JSON.parse(body.toString()) as { id: string }[]).map(({ id }) => id);
