@@ -144,7 +144,7 @@ describe("docs/subscriptions.md", () => {
   it("shows resources that nothing is wrong with", async () => {
     await using folder = await temporaryFolder();
     const resources = await fences("yaml");
-    expect(resources).toHaveLength(2);
+    expect(resources).toHaveLength(3);
     await writeFile(join(folder.path, "mecha.yaml"), resources.join("---\n"));
     expect(await mecha(["check"], { cwd: folder.path })).toMatchObject({ code: 0, stderr: "" });
   });

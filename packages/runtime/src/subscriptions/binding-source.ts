@@ -4,6 +4,7 @@ import { type Event, EventSchema } from "@mecha/api/pubsub";
 import type { GroupSettings } from "@mecha/component";
 import { deliveryIdsOf } from "../blocks/binding/delivery-id.js";
 import { consumeInput, logGivenUp, readInputEvent } from "../blocks/binding/source.js";
+import { ownAttributes } from "../blocks/pubsub/event.js";
 import { compileFilter } from "../blocks/pubsub/filter.js";
 import { problemOf } from "../config/resource.js";
 import { didYouMean } from "../config/suggest.js";
@@ -78,24 +79,11 @@ function toCloudEvent({ id, time, data, contentType, metadata }: InputEvent, sou
   });
 }
 
-/** What CloudEvents has names for: an extension of that name would be taken for it. */
-const ownNames = new Set([
-  "id",
-  "source",
-  "specversion",
-  "type",
-  "datacontenttype",
-  "dataschema",
-  "subject",
-  "time",
-  "data",
-]);
-
 /** A key as CloudEvents writes one: "timeZone" is "timezone", "header.x-github-event" is "headerxgithubevent". */
 function toExtensionName(key: string): string {
   const name = key
     .toLowerCase()
     .replaceAll(/[^a-z0-9]/g, "")
     .slice(0, 20);
-  return ownNames.has(name) ? `mecha${name}` : name;
+  return ownAttributes.has(name) ? `mecha${name}` : name;
 }

@@ -155,7 +155,7 @@ export function startFlow(options: FlowOptions): Flow {
     for (const { item, attempt } of deliveries) {
       const fields = { subscription: plan.name, event: item.id, source: item.source, attempt, error };
       if (type === "reject" || attempt >= source.settings.maxAttempts)
-        logger.warn(fields, "event given up: a dead letter");
+        logger.warn(fields, "event given up: rejected, or out of attempts");
       else logger.debug(fields, "delivery failed");
     }
   }

@@ -11,7 +11,7 @@ const maxExtensionBytes = 1024;
 const extensionName = /^[a-z0-9]{1,20}$/;
 
 /** CloudEvents' own attributes: no extension may take their names. */
-const ownAttributes = new Set([
+export const ownAttributes: ReadonlySet<string> = new Set([
   "id",
   "source",
   "specversion",
