@@ -4,6 +4,7 @@ import { createDeadLettersCommand } from "./commands/deadletters.js";
 import { createInfoCommand } from "./commands/info.js";
 import { createInitCommand } from "./commands/init.js";
 import { createInvokeBindingCommand } from "./commands/invoke-binding.js";
+import { createOutboxCommand } from "./commands/outbox.js";
 import { createPublishCommand } from "./commands/publish.js";
 import { createRunCommand } from "./commands/run.js";
 import { createSchemaCommand } from "./commands/schema.js";
@@ -44,6 +45,7 @@ Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the st
     createPublishCommand(),
     createSubscribeCommand(),
     createDeadLettersCommand(),
+    createOutboxCommand(),
     createInvokeBindingCommand(),
   ];
   for (const command of commands) {
