@@ -11,7 +11,7 @@ const connectTimeoutMs = 3_000;
 
 /** The app behind this runtime: HTTP/1.1 on kept connections, HTTP/2 without TLS for what needs it. */
 export interface AppSender {
-  /** How to send a request of this content type: gRPC needs HTTP/2, and a Connect stream has it where the app speaks it. */
+  /** How to send a request of this content type: gRPC needs HTTP/2; streams of Connect and gRPC-Web have it where the app speaks it. */
   sender(contentType: string): Send | Promise<Send>;
   /** Asks for a WebSocket. */
   readonly upgrade: Send;
@@ -61,8 +61,9 @@ export function createAppSender(port: number): AppSender {
   return {
     upgrade: (request, answer) => sendUpgrade(port, request, answer),
     sender(contentType) {
-      const isGrpc = contentType.startsWith("application/grpc") && !contentType.startsWith("application/grpc-web");
-      if (!isGrpc && !contentType.startsWith("application/connect+")) return overHttp1;
+      const isStream = contentType.startsWith("application/connect+") || contentType.startsWith("application/grpc-web");
+      const isGrpc = contentType.startsWith("application/grpc") && !isStream;
+      if (!isGrpc && !isStream) return overHttp1;
       const found = session !== undefined && !session.closed && !session.destroyed ? session : undefined;
       if (found !== undefined) return over(found);
       if (isGrpc) return Promise.resolve(openHttp2()).then(over);
