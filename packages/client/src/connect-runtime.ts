@@ -12,6 +12,8 @@ export interface RuntimeConnection extends AsyncDisposable {
   readonly retry: RetryPolicy;
   /** The deadline of what consists of several calls and sets none, in ms. */
   readonly timeoutMs: number;
+  /** The bare way, for what only passes the runtime: no token, deadline or retry is added, and errors are Connect's own. */
+  readonly bare: { readonly transport: Transport; readonly endpoint: string; token(): string | undefined };
   /** Aborts when the connection is closed; streams end with it. */
   readonly closed: AbortSignal;
   /** Ends open streams and closes the connections it made. A `transport` from the options stays open: it is the caller's. */
@@ -32,7 +34,10 @@ export function connectRuntime(options: ClientOptions = {}): RuntimeConnection {
     closed.abort();
     await own.close();
   };
+  const { endpoint, token } = resolved;
   return {
+    // A function: whoever prints a connection does not print its token.
+    bare: { transport: resolved.transport ?? own, endpoint, token: () => token },
     transport: policyTransport(resolved.transport ?? own, resolved, closed.signal),
     retry: resolved.retry,
     timeoutMs: resolved.timeoutMs,

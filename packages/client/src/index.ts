@@ -16,4 +16,4 @@ export type { ClientOptions } from "./options.js";
 export { createRequestId } from "./request-id.js";
 export { backoffMs, type RetryOptions, type RetryPolicy, sleep } from "./retry.js";
 export type { Storable, ValueInput, ValueOutput, ValueSchema } from "./schema.js";
-export { inTraceOf } from "./trace-context.js";
+export { inTraceOf, withTraceContext } from "./trace-context.js";

@@ -15,7 +15,7 @@ export interface Front {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
-export const invokePrefix = "/invoke/";
+const invokePrefix = "/invoke/";
 
 const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -55,7 +55,9 @@ interface Destination {
 }
 
 function destinationOf({ url = "", headers }: IncomingMessage): Destination {
-  if (!url.startsWith(invokePrefix)) return { app: String(headers[appHeader] ?? ""), target: url };
+  // The header first: a caller who names the app by it may have a path that somebody else wrote.
+  const named = headers[appHeader];
+  if (named !== undefined) return { app: String(named), target: url };
   const rest = url.slice(invokePrefix.length);
   const end = rest.search(/[/?]/);
   if (end === -1) return { app: rest, target: "/" };

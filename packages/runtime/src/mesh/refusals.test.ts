@@ -91,7 +91,6 @@ test("what only runtimes may say is not taken from anybody else, in whatever spe
     "mecha-caller": "admin",
     "Mecha-Caller-Id": "admin",
     mecha_caller: "admin",
-    "mecha-app": "elsewhere",
     connection: "mecha-hops, x-mine",
     "x-mine": "of this connection",
   };

@@ -1,0 +1,1 @@
+export { createMeshClient, type MeshClient, type MeshClientOptions } from "./client.js";
