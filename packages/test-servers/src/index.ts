@@ -1,5 +1,5 @@
 export { type MosquittoOptions, startMosquitto } from "./mosquitto.js";
-export { startNats } from "./nats.js";
+export { type NatsOptions, startNats } from "./nats.js";
 export { type PostgresOptions, startPostgres } from "./postgres.js";
 export { startRabbitmq } from "./rabbitmq.js";
 export { type RedisOptions, startRedis } from "./redis.js";

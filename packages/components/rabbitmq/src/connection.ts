@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { Socket } from "node:net";
 import { type Logger, type Upheld, Upkeep } from "@mecha/component";
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, type Message, type Options } from "amqplib";
 import { addressOf, type RabbitmqConfig } from "./config.js";
@@ -64,7 +65,7 @@ export class Connection {
         peer: `RabbitMQ at ${addressOf(config.url)}`,
         logger,
         open: () => connection.#open(),
-        close: ({ model }) => model.close().catch(() => {}), // It says so when it is closed already.
+        close: (live) => letGo(live, config.requestTimeoutMs),
       });
       return connection;
     } catch (error) {
@@ -235,6 +236,18 @@ function resolveLogin({ url: first, username, password, vhost }: RabbitmqConfig,
     vhost: vhost ?? (decodeURIComponent(pathname.slice(1)) || "/"),
     heartbeat: heartbeatSeconds,
   };
+}
+
+/** Closes a connection in good order, or, if the broker does not answer in time, at once. */
+async function letGo({ model, lost }: Live, timeoutMs: number): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, timeoutMs);
+  lost.addEventListener("abort", () => resolve(), { once: true });
+  await Promise.race([model.close().catch(() => {}), over]); // It rejects when it is closed already.
+  clearTimeout(timer);
+  // The client library has no word for it, and would wait for ever for a broker that dies while it says goodbye.
+  const stream: unknown = Reflect.get(model.connection, "stream");
+  if (stream instanceof Socket) stream.destroy();
 }
 
 /** Refuses a broker that would break a promise. */
