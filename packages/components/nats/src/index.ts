@@ -30,7 +30,8 @@ async function create(config: NatsConfig, { name, clock, logger, signal }: Compo
   const connection = await Connection.open(resolveDialing(config, name), logger);
   try {
     const syncs = monitorUrl !== undefined && (await syncsAlways(monitorUrl, requestTimeoutMs, signal));
-    const { pubsub, close } = createPubSub(connection, resolveSettings(config, syncs), { clock, logger });
+    const { pubsub, start, close } = createPubSub(connection, resolveSettings(config, syncs), { clock, logger });
+    await start();
     return {
       blocks: { pubsub },
       health: (asked) => connection.health(asked),

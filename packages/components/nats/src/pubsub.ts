@@ -32,7 +32,7 @@ export function createPubSub(
   connection: Connection,
   settings: Settings,
   { clock, logger }: { clock: Clock; logger: Logger },
-): { pubsub: PubSub; close(): Promise<void> } {
+): { pubsub: PubSub; start(): Promise<void>; close(): Promise<void> } {
   const names = new Names(settings.prefix);
   const topology = new Topology(connection, settings, names);
   const groups = new Groups(connection, topology, names);
@@ -96,6 +96,10 @@ export function createPubSub(
 
   return {
     pubsub,
+    /** Makes the first of what is kept: if this cannot be made nothing can. */
+    async start() {
+      await topology.bucket();
+    },
     async close() {
       stopRetention();
       // What consumers hold goes back at once; if it cannot, JetStream delivers it again after a while.

@@ -55,8 +55,7 @@ export class Topology {
   async bucket(): Promise<KV> {
     const live = await this.#connection.ready();
     if (this.#bucket?.live !== live) {
-      const { replicas } = this.#settings;
-      const kv = new Kvm(live.nc).create(this.#names.bucket, { replicas, history: 1 });
+      const kv = this.#openBucket(live);
       this.#bucket = { live, kv };
       kv.catch(() => {
         this.#bucket = undefined;
@@ -67,6 +66,17 @@ export class Topology {
     } catch (error) {
       throw toComponentError(error);
     }
+  }
+
+  async #openBucket({ nc, jsm }: Live): Promise<KV> {
+    const { replicas } = this.#settings;
+    const kv = await new Kvm(nc).create(this.#names.bucket, { replicas, history: 1 });
+    // It may be there with another number, since before the component was configured anew.
+    const { streamInfo } = await kv.status();
+    if (streamInfo.config.num_replicas !== replicas) {
+      await jsm.streams.update(this.#names.bucketStream, { num_replicas: replicas });
+    }
+    return kv;
   }
 
   /** The stream of a topic. */
