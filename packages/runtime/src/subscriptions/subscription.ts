@@ -84,6 +84,7 @@ export class Subscription {
     const { plan } = this;
     const source = await sources[plan.source.type].open(plan.source, this.context);
     this.component = source.live.plan.name;
+    this.lastError = "";
     return source;
   }
 

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { PubSubService } from "@mecha/api/pubsub";
 import { RuntimeService, SubscriptionState } from "@mecha/api/runtime";
-import { type Component, defineComponent } from "@mecha/component";
+import { type Component, ComponentError, defineComponent } from "@mecha/component";
 import { memory } from "@mecha/component-memory";
 import { describe, expect, it } from "vitest";
 import { type Received, startApp, type TestApp } from "../../test/app.js";
@@ -53,6 +53,8 @@ async function start(app: TestApp, spec: Record<string, unknown> = {}, options: 
     pubsub,
   };
 }
+
+const scrape = async ({ endpoint }: { endpoint: string }) => (await fetch(`${endpoint}/metrics`)).text();
 
 const ids = (received: readonly Received[]) => received.map(({ headers }) => headers["ce-id"]);
 const attempts = (received: readonly Received[]) => received.map(({ headers }) => headers["mecha-attempt"]);
@@ -228,9 +230,10 @@ describe("rules", () => {
 
   it("that all do not match ack what the resource says is of no interest", async () => {
     const app = await startApp();
-    const { pubsub, deadLetters, info } = await start(app, { rules, path: undefined, noMatch: "ack" });
+    const { runtime, pubsub, deadLetters, info } = await start(app, { rules, path: undefined, noMatch: "ack" });
     await pubsub.publishMany({ entries });
     await until(async () => (await info()).unmatched === 1n, "it is counted");
+    expect(await scrape(runtime)).toContain('mecha_subscription_unmatched_total{subscription="orders"} 1');
     await until(() => app.received.length === 3, "the others arrive");
     expect(await deadLetters()).toEqual([]);
   });
@@ -240,12 +243,16 @@ describe("an app that is away", () => {
   it("costs no event an attempt, and gets them when it is back", async () => {
     const app = await startApp();
     await app.kill();
-    const { publish, info } = await start(app);
+    const { runtime, publish, info } = await start(app);
     await publish("a", "b");
     await until(async () => (await info()).state === SubscriptionState.WAITING_FOR_APP, "it waits");
     await app.restart();
     await until(() => app.received.length === 2, "both arrive");
     expect(attempts(app.received)).toEqual(["1", "1"]);
+    // Nothing was taken while the app was away: there was nothing to hand back.
+    expect(await scrape(runtime)).toContain(
+      'mecha_subscription_deliveries_total{subscription="orders",outcome="released"} 0',
+    );
 
     await app.kill();
     // The runtime learns that the app is away by what it cannot hand over, or by looking.
@@ -268,6 +275,31 @@ describe("an app that is away", () => {
     await app.restart();
     await until(() => app.received.length === 2, "it comes again");
     expect(attempts(app.received)).toEqual(["1", "2"]);
+  });
+});
+
+describe("a component that is away", () => {
+  it("when the runtime starts is tried until it is there", async () => {
+    let refusals = 3;
+    const flaky = defineComponent({
+      ...memory,
+      async create(config, context) {
+        const component = await memory.create(config, context);
+        const { pubsub } = component.blocks;
+        if (pubsub === undefined) throw new Error("memory serves pubsub");
+        const openGroup: typeof pubsub.openGroup = (call) => {
+          if (refusals-- > 0) throw new ComponentError("COMPONENT_UNAVAILABLE", "it is away");
+          return pubsub.openGroup(call);
+        };
+        return { ...component, blocks: { ...component.blocks, pubsub: { ...pubsub, openGroup } } };
+      },
+    });
+    const app = await startApp();
+    const { publish, info } = await start(app, {}, { components: [flaky] });
+    expect(await info()).toMatchObject({ state: SubscriptionState.WAITING_FOR_COMPONENT, lastError: "it is away" });
+    await until(async () => (await info()).state === SubscriptionState.DELIVERING, "it delivers");
+    await publish("a");
+    await until(() => app.received.length === 1, "the event arrives");
   });
 });
 
