@@ -1,10 +1,9 @@
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { createBatchRunner } from "./batch.js";
-import type { Job, JobHandlers, Jobs } from "./jobs.js";
-import { createPubSubHandlers } from "./pubsub-handlers.js";
+import { createHandlers } from "./handlers.js";
+import type { Job } from "./jobs.js";
 import { migrate } from "./schema.js";
-import { createStateHandlers } from "./state-writes.js";
 
 const keyspace = "app";
 const call = { keyspace, topic: "t", group: "g" };
@@ -36,8 +35,7 @@ test.each([
   const db = new DatabaseSync(":memory:");
   migrate(db);
   db.exec(`PRAGMA synchronous = ${synchronous}`);
-  const handlers: JobHandlers<Jobs> = { ...createStateHandlers(db), ...createPubSubHandlers(db) };
-  const run = createBatchRunner(db, handlers, { guard: () => {}, lockTimeoutMs: 100, synchronous });
+  const run = createBatchRunner(db, createHandlers(db), { guard: () => {}, lockTimeoutMs: 100, synchronous });
   const levelOf = (...jobs: Job[]) => {
     const outcomes = run(jobs, 1_000);
     expect(outcomes.every((outcome) => "answer" in outcome)).toBe(true);

@@ -5,7 +5,7 @@ import type { PackedJobs } from "./packing.js";
 import type { PubSubJobs } from "./pubsub-jobs.js";
 import type { StateJobs } from "./state-jobs.js";
 
-/** Everything the writer can be asked to do: a block adds its jobs here, and their handlers in `thread.ts`. */
+/** Everything the writer can be asked to do: a block adds its jobs here, and their handlers in `handlers.ts`. */
 export interface Jobs extends StateJobs, PubSubJobs, DiscoveryJobs {}
 
 export type JobName = keyof Jobs;

@@ -3,26 +3,19 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { createBatchRunner } from "./batch.js";
 import { createCheckpoints } from "./checkpoints.js";
-import { createDiscoveryHandlers } from "./discovery/handlers.js";
 import { failureOf } from "./failure.js";
-import type { FromThread, JobHandlers, Jobs, Outcome, ThreadSettings, ToThread } from "./jobs.js";
+import { createHandlers } from "./handlers.js";
+import type { FromThread, Outcome, ThreadSettings, ToThread } from "./jobs.js";
 import { createGuard, openForWriting } from "./open.js";
 import { unpackJobs } from "./packing.js";
-import { createPubSubHandlers } from "./pubsub-handlers.js";
-import { createStateHandlers } from "./state-writes.js";
 
 const settings: ThreadSettings = workerData;
 const answer = (outcomes: readonly Outcome[]) => parentPort?.postMessage(JSON.stringify(outcomes) satisfies FromThread);
 
 function open() {
   const db = openForWriting(settings);
-  const handlers: JobHandlers<Jobs> = {
-    ...createStateHandlers(db),
-    ...createPubSubHandlers(db),
-    ...createDiscoveryHandlers(db),
-  };
   const guard = createGuard(db, settings.path, settings.identity);
-  const runBatch = createBatchRunner(db, handlers, { guard, ...settings });
+  const runBatch = createBatchRunner(db, createHandlers(db), { guard, ...settings });
   return { db, runBatch, checkpoints: createCheckpoints(db) };
 }
 
