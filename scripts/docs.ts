@@ -1,4 +1,4 @@
-// `pnpm generate:docs`: writes docs/components.md, and the options in each component's README, from the components themselves. With `--check`
+// `pnpm generate:docs`: writes docs/components.md, and the options and operations in each component's README, from the components themselves. With `--check`
 // (part of `pnpm test`) it fails where a page says something else than the code. Needs the packages built.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ type ComponentPackage = typeof import("../packages/component/src/index.ts");
 type Definition = import("../packages/component/src/index.ts").ComponentDefinition;
 
 const root = join(import.meta.dirname, "..");
-const { withOptionsTable } = await load<ComponentPackage>("packages/component");
+const { withOptionsTable, withOperationsTable } = await load<ComponentPackage>("packages/component");
 
 /** Imports a package of the workspace as its users do: by its `exports`, built. */
 async function load<T>(folder: string): Promise<T> {
@@ -85,7 +85,7 @@ const pages = new Map([["docs/components.md", overview(definitions)]]);
 for (const definition of definitions) {
   const path = `packages/components/${definition.type}/README.md`;
   try {
-    pages.set(path, withOptionsTable(read(path), definition));
+    pages.set(path, withOperationsTable(withOptionsTable(read(path), definition), definition));
   } catch (error) {
     console.error(`✗ ${path}: ${error instanceof Error ? error.message : error}`);
     process.exitCode = 1;

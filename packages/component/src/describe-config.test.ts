@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { describeConfig, optionsTable, withOptionsTable } from "./describe-config.js";
-import { z } from "./index.js";
+import { withOperationsTable, z } from "./index.js";
 
 const definition = {
   config: z.strictObject({
@@ -56,4 +56,19 @@ test("a README gets the table between its markers, however often", () => {
   expect(once).toBe("# x\n<!-- options: generated from the schema -->\nIt has no options.\n<!-- /options -->\nend\n");
   expect(withOptionsTable(once, { config: z.strictObject({}) })).toBe(once);
   expect(() => withOptionsTable("# x", definition)).toThrow("has no lines");
+});
+
+test("a README has the operations and events of a binding between its markers, if it has such markers", () => {
+  const page = "<!-- operations: generated from their description -->\nold\n<!-- /operations -->\nend";
+  const path = { name: "path", type: "string", required: true, description: "Which | one." } as const;
+  const operations = [{ name: "read", description: "Reads a file.", parameters: [path], output: "*/*" }];
+  const input = { description: "A file changed.", metadata: [path] };
+  const serves = { binding: { features: ["OUTPUT", "INPUT"] as const, operations, input } };
+  const written = withOperationsTable(page, { serves });
+  expect(written).toContain("- **`read`**: Reads a file. Data: none; answer: any.\n\n| metadata | type");
+  expect(written).toContain("| `path`   | string | yes      | Which \\| one. |");
+  expect(written).toContain("- **events**: A file changed.");
+  expect(written).not.toContain("old");
+  expect(withOperationsTable(written, { serves })).toBe(written);
+  expect(withOperationsTable("no markers", { serves })).toBe("no markers");
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { between, markdownTable } from "./markdown.js";
 
 /** One option of a component's configuration, for the docs. */
 export interface ConfigOption {
@@ -30,25 +31,17 @@ export function optionsTable(definition: Configurable): string {
   if (options.length === 0) return "It has no options.";
   const byDefault = (option: ConfigOption) =>
     option.required ? "required" : option.default === undefined ? "" : `\`${option.default}\``;
-  const rows = [
-    ["option", "type", "default", "meaning"],
-    ...options.map((option) => [`\`${option.path}\``, option.type, byDefault(option), option.description].map(cell)),
-  ];
-  const widths = [0, 1, 2, 3].map((column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: string[]) => `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(" | ")} |`;
-  const [head = [], ...body] = rows;
-  return [line(head), line(widths.map((width) => "-".repeat(width))), ...body.map(line)].join("\n");
+  const rows = options.map((option) => [`\`${option.path}\``, option.type, byDefault(option), option.description]);
+  return markdownTable(["option", "type", "default", "meaning"], rows);
 }
 
-const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
-
-const [begin, end] = ["<!-- options: generated from the schema -->", "<!-- /options -->"];
+const markers = ["<!-- options: generated from the schema -->", "<!-- /options -->"] as const;
 
 /** A README with the component's options between its two markers; throws if it has no markers. */
 export function withOptionsTable(readme: string, definition: Configurable): string {
-  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
-  if (from === -1 || to < from) throw new Error(`the README has no lines "${begin}" and "${end}"`);
-  return `${readme.slice(0, from + begin.length)}\n${optionsTable(definition)}\n${readme.slice(to)}`;
+  const page = between(readme, markers, optionsTable(definition));
+  if (page === undefined) throw new Error(`the README has no lines "${markers.join('" and "')}"`);
+  return page;
 }
 
 function optionsOf(schema: JsonSchema, path: string): ConfigOption[] {

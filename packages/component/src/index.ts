@@ -3,6 +3,7 @@ export { checkInvocation, type Invocation } from "./binding/check-invocation.js"
 export * from "./binding/features.js";
 export { createInputQueue, type InputQueue, type InputQueueOptions } from "./binding/input-queue.js";
 export type * from "./binding/interface.js";
+export { withOperationsTable } from "./binding/operations-table.js";
 export type { Clock } from "./clock.js";
 export { systemClock } from "./clock.js";
 export type {

@@ -10,7 +10,9 @@ export const http = defineComponent({
   type: "http",
   description: "Calls to HTTP services, guarded against server-side request forgery.",
   config,
-  serves: { binding: { features: ["OUTPUT"], operations: describeOperations(config.parse({})) } },
+  serves: {
+    binding: { features: ["OUTPUT"], operations: describeOperations(config.parse({ baseUrl: "https://example.com" })) },
+  },
   async create(options) {
     let closed = false;
     const exchanger = createExchanger(options, createAddressGuard(options.allowedNetworks));

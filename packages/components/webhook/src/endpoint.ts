@@ -79,6 +79,7 @@ export function createEndpoint(
         if (done.has(verified.signature, now)) return respond(200, "done before");
         if (!queue.consumed) return later("nobody takes it now", 5);
         if (waiting.size >= config.maxWaiting) return later("too many are waiting", 1);
+        if (request.signal.aborted) return later("the sender is gone", 1);
         const response = await handOver(toEvent(config, request, verified.id, now), request.signal);
         if (response.status === 200) done.add(verified.signature, clock.now());
         return response;

@@ -30,12 +30,7 @@ export function createEndpointDoor({ registry }: Pick<BlockContext, "registry">)
         send(response, answer.status, { "cache-control": "no-store", ...answer.headers }, answer.body);
       } catch (error) {
         if (actual === 0) throw error;
-        send(
-          response,
-          413,
-          { "content-type": "text/plain", connection: "close" },
-          `the body is larger than ${limit} bytes\n`,
-        );
+        send(response, 413, { "content-type": "text/plain" }, `the body is larger than ${limit} bytes\n`);
       }
     },
   };
