@@ -25,8 +25,10 @@ export interface Held {
 
 export const verdicts = { ack: "+ACK", nak: "-NAK", working: "+WPI" } as const;
 
-/** JetStream is told this many times within its patience that an event is worked on. */
-const tellsPerWait = 4;
+/** How often it is looked for what JetStream is to be told, in ms. */
+const tickMs = 250;
+/** JetStream is told that an event is worked on when this part of its patience is over. */
+const toldAfter = 1 / 4;
 
 /**
  * The leases that this runtime gave. JetStream has one patience for all events of a consumer and takes an ack from anybody at any time; a lease
@@ -59,7 +61,7 @@ export class Leases {
     };
     this.#held.set(held.handle, held);
     this.#armEnd(held.deadline);
-    this.#telling ??= setInterval(() => void this.#tell(), this.#tellMs(held)).unref();
+    this.#telling ??= setInterval(() => void this.#tell(), tickMs).unref();
     return held;
   }
 
@@ -96,10 +98,6 @@ export class Leases {
     return lasts ? held : undefined;
   }
 
-  #tellMs({ group }: Held): number {
-    return group.ackWaitMs / tellsPerWait;
-  }
-
   /** Tells JetStream that what is held is worked on; it counts when the server has read it. */
   async #tell(): Promise<void> {
     const { live } = this.#connection;
@@ -114,7 +112,7 @@ export class Leases {
     for (const held of this.#held.values()) {
       if (held.securedUntil <= now)
         this.#held.delete(held.handle); // JetStream has delivered it again, or will.
-      else if (held.securedUntil - now < held.group.ackWaitMs - this.#tellMs(held) / 2) {
+      else if (held.securedUntil - now <= held.group.ackWaitMs * (1 - toldAfter)) {
         live.nc.publish(held.ackSubject, verdicts.working);
         told.push(held);
       }

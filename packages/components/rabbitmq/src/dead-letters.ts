@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock, DeadLetter, GroupCall } from "@mecha/component";
 import type { Channel, ConsumeMessage } from "amqplib";
 import type { Connection } from "./connection.js";
-import { toComponentError } from "./errors.js";
+import { toComponentError, unavailable } from "./errors.js";
 import type { Groups } from "./groups.js";
 import { type DeadHeaders, readDead, toDeadProperties, toProperties } from "./messages.js";
 import type { GroupQueues, Names } from "./names.js";
@@ -64,14 +64,19 @@ export class DeadLetters {
     this.#clock = clock;
   }
 
-  /** Keeps an event that its group gave up. */
-  async bury({ dead: queue }: GroupQueues, dead: Omit<DeadHeaders, "time"> & { content: Uint8Array }): Promise<void> {
+  /** Keeps an event that its group gave up; false if the group is gone. */
+  async bury(
+    { events, dead: queue }: GroupQueues,
+    dead: Omit<DeadHeaders, "time"> & { content: Uint8Array },
+  ): Promise<boolean> {
     const { content, ...headers } = dead;
     const time = this.#clock.now();
     this.#count = (this.#count + 1) % 1_000_000;
     const parts = [String(time).padStart(timeDigits, "0"), String(this.#count).padStart(6, "0"), randomUUID()];
     const options = toDeadProperties(parts.join("-"), { ...headers, time });
-    await this.#connection.publish({ exchange: "", routingKey: queue, content, options });
+    if (await this.#connection.publish({ exchange: "", routingKey: queue, content, options })) return true;
+    if ((await this.#topology.count(events)) === undefined) return false;
+    throw unavailable(`the queue of dead letters "${queue}" is gone, and its group is not; declare it again`);
   }
 
   async list(

@@ -78,7 +78,8 @@ export function explain(error: unknown, address: string): ComponentError {
     return say(`the host of ${address} is not known; is it spelt right?`);
   if (/ACCESS.REFUSED|403/i.test(text))
     return say(`RabbitMQ at ${address} refused the login; check username and password`);
-  if (/NOT.ALLOWED|vhost|530/i.test(text))
+  // The broker says why, but the client library only that it was no yes to opening the virtual host.
+  if (/NOT.ALLOWED|vhost|530|ConnectionOpenOk/i.test(text))
     return say(`RabbitMQ at ${address} has no such vhost for this user; check vhost`);
   if (/ETIMEDOUT/.test(text)) return say(`RabbitMQ at ${address} did not answer in time`);
   if (/certificate|TLS|SSL/i.test(text)) return say(`TLS with RabbitMQ at ${address} failed: ${text}`);

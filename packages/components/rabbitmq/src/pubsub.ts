@@ -53,7 +53,7 @@ export function createPubSub(
 
   /** Whether an event that no queue took is missed by nobody: its topic has no groups. */
   const isMissed = async (keyspace: string, topic: string): Promise<boolean> => {
-    const id = `${keyspace}/${topic}`;
+    const id = topicId(keyspace, topic);
     if ((unheard.get(id) ?? 0) > clock.now()) return false;
     if (await topology.hasGroups(keyspace, topic)) return true;
     if (unheard.size > 1_000) unheard.clear();
@@ -103,6 +103,7 @@ export function createPubSub(
 
     openGroup({ settings, defaults, update, signal: _, ...call }) {
       requireTopic(call.topic);
+      unheard.delete(topicId(call.keyspace, call.topic));
       return groups.open(call, { settings, defaults, update });
     },
     settingsOf: (call) => groups.settingsOf(call),
@@ -143,6 +144,8 @@ export function createPubSub(
     },
   };
 }
+
+const topicId = (keyspace: string, topic: string) => `${keyspace}/${topic}`;
 
 function unknownTopic(topic: string): ComponentError {
   const message = `there is no topic "${topic}"; declare it in the component's \`topics\``;

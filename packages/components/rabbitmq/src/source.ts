@@ -64,51 +64,61 @@ export function createSource(call: GroupCall, context: SourceContext): CountedSo
   async function putBack(channel: Channel, queues: GroupQueues, messages: readonly Message[]): Promise<void> {
     for (const message of messages) {
       const { payload, attempt, orderingKey } = readMessage(message);
-      await put(queues.events, payload, { orderingKey, attempts: attempt - 1 });
-      quietly(() => channel.ack(message));
+      try {
+        await put(queues.events, payload, { orderingKey, attempts: attempt - 1 });
+        quietly(() => channel.ack(message));
+      } catch {
+        // Then it goes back as RabbitMQ does it, and counts as an attempt.
+        quietly(() => channel.nack(message));
+      }
     }
   }
 
-  /** A copy of an event in one of the group's queues. (If that is gone the group is, and nothing is lost.) */
+  /** Puts a copy of an event in one of the group's queues; whether that was there. */
   async function put(
     queue: string,
     content: Uint8Array,
     headers: { orderingKey: string; attempts: number },
     expirationMs?: number,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const expiration = expirationMs === undefined ? {} : { expiration: String(Math.ceil(expirationMs)) };
     const options = { ...toProperties(headers), ...expiration };
-    await connection.publish({ exchange: "", routingKey: queue, content, options });
+    return connection.publish({ exchange: "", routingKey: queue, content, options });
   }
 
-  /** What must be stored is stored before the event goes. */
-  async function settleOne(
-    { queues, channel, flow }: Taking,
-    settlement: Settlement,
-    { message, orderingKey, attempt, holder }: Held,
+  /** Stores what must be stored before the event goes; false if its group is gone. */
+  async function move(
+    { queues }: Taking,
+    settlement: Exclude<Settlement, { type: "ack" }>,
+    { message: { content }, orderingKey, attempt }: Held,
   ): Promise<boolean> {
-    const { content } = message;
     switch (settlement.type) {
-      case "ack":
-        break;
-      case "retry": {
-        if (settlement.afterMs <= 0) {
-          holder.requeue(message);
-          return true;
-        }
-        const queue = await topology.waitQueue(queues, settlement.afterMs);
-        await put(queue, content, { orderingKey, attempts: attempt }, settlement.afterMs);
-        break;
-      }
+      case "retry":
+        return topology.whileWaiting(queues, settlement.afterMs, (queue) =>
+          put(queue, content, { orderingKey, attempts: attempt }, settlement.afterMs),
+        );
       case "release":
-        await put(queues.events, content, { orderingKey, attempts: attempt - 1 });
-        break;
+        return put(queues.events, content, { orderingKey, attempts: attempt - 1 });
       case "dead":
-        await dead.bury(queues, { content, orderingKey, attempts: attempt, error: settlement.error });
-        break;
+        return dead.bury(queues, { content, orderingKey, attempts: attempt, error: settlement.error });
     }
-    flow.settled(message);
-    return quietly(() => channel.ack(message));
+  }
+
+  async function settleOne(now: Taking, settlement: Settlement, held: Held): Promise<boolean> {
+    const { message, holder } = held;
+    if (settlement.type === "retry" && settlement.afterMs <= 0) {
+      holder.requeue(message);
+      return true;
+    }
+    try {
+      const isThere = settlement.type === "ack" || (await move(now, settlement, held));
+      now.flow.settled(message);
+      return quietly(() => now.channel.ack(message)) && isThere;
+    } catch (error) {
+      // Its lease is over, so nobody else gives it back.
+      holder.requeue(message);
+      throw error;
+    }
   }
 
   async function settle(settlements: readonly Settlement[]): Promise<boolean[]> {

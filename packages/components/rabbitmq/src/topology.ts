@@ -7,7 +7,11 @@ import type { GroupNames, GroupQueues, Names } from "./names.js";
 /** How long a queue of waiting events outlives its last use, beyond their time, in ms. */
 const waitQueueIdleMs = 24 * 60 * 60 * 1000;
 const shortestWaitMs = 100;
+/** What RabbitMQ takes as an `x-expires`. */
+const maxExpiresMs = 2 ** 32 - 1;
 const longestWaitMs = 30 * 24 * 60 * 60 * 1000;
+/** How many queues are remembered to be there. */
+const maxRemembered = 10_000;
 /**
  * How long events may wait in a queue of its own: RabbitMQ looks at the head of a queue only, so what waits much longer than others must not
  * stand before them. Each level takes what waits up to so long, and holds nothing up by more than half of its time.
@@ -27,6 +31,8 @@ export class Topology {
   readonly #connection: Connection;
   readonly #names: Names;
   readonly #locks = new Map<string, Promise<unknown>>();
+  /** Until when it is known that a queue of waiting events is there, in ms of `performance.now()`. */
+  readonly #waiting = new Map<string, number>();
   #declared: { readonly live: Live; readonly done: Map<string, Promise<void>> } | undefined;
 
   constructor(connection: Connection, names: Names) {
@@ -101,22 +107,33 @@ export class Topology {
     return counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
   }
 
-  /** The queue for what is to wait `afterMs`: RabbitMQ puts it back into the group's queue then. */
-  async waitQueue(queues: GroupQueues, afterMs: number): Promise<string> {
+  /**
+   * Puts something in the queue for what is to wait `afterMs`: RabbitMQ puts it into the group's queue then.
+   *
+   * @param put whether the queue was there
+   */
+  async whileWaiting(queues: GroupQueues, afterMs: number, put: (queue: string) => Promise<boolean>): Promise<boolean> {
     const level = waitLevelsMs.find((ms) => ms >= afterMs) ?? longestWaitMs;
-    const name = queues.waiting(level);
+    const queue = queues.waiting(level);
+    if ((this.#waiting.get(queue) ?? 0) > performance.now() && (await put(queue))) return true;
+    if (this.#waiting.size > maxRemembered) this.#waiting.clear();
+    await this.#declareWaiting(queue, queues, level);
+    this.#waiting.set(queue, performance.now() + waitQueueIdleMs / 2);
+    return put(queue);
+  }
+
+  async #declareWaiting(queue: string, { events }: GroupQueues, levelMs: number): Promise<void> {
     const quorum = await this.#quorum();
     await this.#connection.use((channel) =>
-      channel.assertQueue(name, {
+      channel.assertQueue(queue, {
         ...quorum,
         arguments: { ...quorum.arguments, "x-dead-letter-strategy": "at-least-once" },
         deadLetterExchange: "",
-        deadLetterRoutingKey: queues.events,
+        deadLetterRoutingKey: events,
         overflow: "reject-publish",
-        expires: Math.min(level + waitQueueIdleMs, 2 ** 31),
+        expires: Math.min(levelMs + waitQueueIdleMs, maxExpiresMs),
       }),
     );
-    return name;
   }
 
   /** Does something that one runtime at a time may do. */
