@@ -6,6 +6,7 @@ import type { ComponentDefinition } from "@mecha/component";
  */
 const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["cron", async () => (await import("@mecha/component-cron")).cron],
+  ["dns", async () => (await import("@mecha/component-dns")).dns],
   ["env", async () => (await import("@mecha/component-env")).env],
   ["file", async () => (await import("@mecha/component-file")).file],
   ["http", async () => (await import("@mecha/component-http")).http],
@@ -18,6 +19,7 @@ const loaders = new Map<string, () => Promise<ComponentDefinition>>([
   ["redis", async () => (await import("@mecha/component-redis")).redis],
   ["smtp", async () => (await import("@mecha/component-smtp")).smtp],
   ["sqlite", async () => (await import("@mecha/component-sqlite")).sqlite],
+  ["static", async () => (await import("@mecha/component-static")).staticApps],
   ["webhook", async () => (await import("@mecha/component-webhook")).webhook],
 ]);
 
