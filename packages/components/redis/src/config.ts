@@ -1,4 +1,5 @@
 import { z } from "@mecha/component";
+import { refusedCommands } from "./binding/commands.js";
 
 const schemes = ["redis:", "rediss:", "unix:"];
 
@@ -19,6 +20,14 @@ const serverUrl = z.string().superRefine((url, context) => {
   const fault = faultOf(url);
   if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
 });
+
+const commandName = z
+  .string()
+  .regex(/^[A-Za-z_]+$/, "must be the name of a command, such as GET")
+  .refine((name) => !refusedCommands.has(name.toUpperCase()), {
+    error: ({ input }) =>
+      `"${input}" cannot be allowed: callers share a connection, which it changes or blocks, or it administers the server`,
+  });
 
 const timeoutMs = z.int().min(10).max(600_000);
 
@@ -70,6 +79,25 @@ export const configSchema = z.strictObject({
     .describe(
       "How long, in hours, events are kept in Redis' memory for groups that begin with the past (REPLAY). What a group that exists has not finished is kept longer, for as long as that takes.",
     ),
+  binding: z
+    .strictObject({
+      url: serverUrl
+        .optional()
+        .describe(
+          "Where and as whom commands run. Default: the component's own server and user: give one that may do no more than the apps may.",
+        ),
+      username: z.string().optional().describe("The ACL user of `binding.url`; instead of the one in it."),
+      password: z.string().optional().describe("The password of that user. Best a `$secret` reference."),
+      commands: z
+        .array(commandName)
+        .min(1)
+        .optional()
+        .describe(
+          "Which commands apps may run: `[GET, SET]`. Default: all that read and write data key by key; none that administers or blocks the server, runs scripts, or lists all keys at once.",
+        ),
+    })
+    .optional()
+    .describe("Lets the apps in scope run commands, as a binding. Default: they run none."),
   connectTimeoutMs: timeoutMs
     .default(5000)
     .describe("How long a connection may take until it is ready, in ms, 10 to 600000."),
@@ -110,6 +138,20 @@ function toEndpoint(url: string): Endpoint {
   const { protocol, hostname, port, pathname } = new URL(url);
   if (protocol === "unix:") return { address: `unix:${pathname}`, path: decodeURIComponent(pathname) };
   return tcpEndpoint(hostname, port === "" ? 6379 : Number(port), protocol === "rediss:");
+}
+
+/** What a configuration means for the connections of its binding; undefined: they are those of the component. */
+export function resolveBindingOptions(config: RedisConfig): ConnectOptions | undefined {
+  const { binding, url, nodes, username, password } = config;
+  if (binding === undefined || (binding.url ?? binding.username) === undefined) return undefined;
+  const isElsewhere = binding.url !== undefined;
+  return resolveConnectOptions({
+    ...config,
+    url: binding.url ?? url,
+    nodes: isElsewhere ? [] : nodes,
+    username: binding.username ?? (isElsewhere ? undefined : username),
+    password: binding.password ?? (isElsewhere ? undefined : password),
+  });
 }
 
 /** What a configuration means for connections: its own username and password come before those in the URL. */

@@ -1,5 +1,7 @@
-import { type Component, type ComponentContext, defineComponent } from "@mecha/component";
-import { configSchema, type RedisConfig, resolveConnectOptions } from "./config.js";
+import { type Binding, type Component, type ComponentContext, defineComponent } from "@mecha/component";
+import { createBinding, noBinding } from "./binding/binding.js";
+import { operations } from "./binding/operations.js";
+import { configSchema, type RedisConfig, resolveBindingOptions, resolveConnectOptions } from "./config.js";
 import { type MigrationStep, openLayout } from "./layout.js";
 import { createPubSub, pubsubFeatures } from "./pubsub/pubsub.js";
 import { TopicRegistry } from "./pubsub/topic-registry.js";
@@ -24,6 +26,7 @@ export const redis = defineComponent<RedisConfig>({
   serves: {
     state: { features: stateFeatures, durability },
     pubsub: { features: pubsubFeatures, durability },
+    binding: { features: ["OUTPUT"], operations },
   },
   create,
 });
@@ -36,16 +39,35 @@ async function create(config: RedisConfig, context: ComponentContext): Promise<C
     await server.close();
     throw error;
   }
+  const { binding, commands } = await openBinding(config, server, context).catch(async (error: unknown) => {
+    await server.close();
+    throw error;
+  });
   const topics = new TopicRegistry(server, config.keyPrefix);
   const state = new RedisStateStore(server, config, topics);
   const pubsub = createPubSub(server, config, topics, context.logger);
   return {
-    blocks: { state, pubsub: pubsub.pubsub },
-    health: (signal) => server.health(signal),
+    blocks: { state, pubsub: pubsub.pubsub, binding },
+    async health(signal) {
+      await Promise.all([server.health(signal), commands?.health(signal)]);
+    },
     async close() {
       state.close();
       await pubsub.close();
-      await server.close();
+      await Promise.all([server.close(), commands?.close()]);
     },
   };
+}
+
+/** The binding block, if it is configured, and its connections, if they are its own. */
+async function openBinding(
+  config: RedisConfig,
+  server: Redis,
+  { logger }: ComponentContext,
+): Promise<{ binding: Binding; commands: Redis | undefined }> {
+  if (config.binding === undefined) return { binding: noBinding, commands: undefined };
+  const options = resolveBindingOptions(config);
+  const commands = options && (await Redis.connect(options, logger));
+  const { keyPrefix, binding } = config;
+  return { binding: createBinding({ redis: commands ?? server, commands: binding.commands, keyPrefix }), commands };
 }
