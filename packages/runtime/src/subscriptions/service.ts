@@ -6,8 +6,8 @@ import { describeSubscription, sampleSubscription } from "./describe.js";
 import type { SubscriptionPlan } from "./plan.js";
 import { Subscription } from "./subscription.js";
 
-/** How long a subscription that was replaced or removed may wait for what the app has, in ms. */
-const retireTimeoutMs = 60_000;
+/** A subscription that was replaced or removed waits for what the app has for as long as the app may take, and this much, in ms. */
+const retireMarginMs = 5_000;
 
 /** What runs subscriptions. */
 export function createSubscriptionService(context: ServiceContext): ResourceService<SubscriptionPlan> {
@@ -19,7 +19,7 @@ export function createSubscriptionService(context: ServiceContext): ResourceServ
   const retire = (old: Subscription | undefined) => {
     if (old === undefined) return;
     const timedOut = Promise.withResolvers<void>();
-    const cancel = clock.after(retireTimeoutMs, timedOut.resolve);
+    const cancel = clock.after(old.plan.source.settings.ackTimeoutMs + retireMarginMs, timedOut.resolve);
     retiring.add(old);
     void old.close(timedOut.promise).finally(() => {
       cancel();
