@@ -3,7 +3,7 @@ import { RuntimeService } from "@mecha/api/runtime";
 import { connectRuntime } from "@mecha/client";
 import { createPubSubClient } from "@mecha/pubsub";
 import { createStateClient, operation } from "@mecha/state";
-import { missing, startPostgres, type TestServer, type Tool } from "@mecha/test-servers";
+import { missing, startPostgres, startRedis, type TestServer, type Tool } from "@mecha/test-servers";
 import { describe, expect, test } from "vitest";
 import { serveMecha } from "../src/mecha.ts";
 
@@ -57,6 +57,13 @@ const settings: readonly Setting[] = [
         component("state", "postgres", "state", { url: server?.url }),
         component("events", "sqlite", "pubsub", { path: "events.db" }),
       ].join("---\n"),
+  },
+  {
+    name: "redis, both in one transaction",
+    needs: ["redis"],
+    isRelayed: false,
+    startServer: () => startRedis({ appendfsync: "always" }),
+    resources: (server) => component("main", "redis", "state, pubsub", { url: server?.url }),
   },
 ];
 
