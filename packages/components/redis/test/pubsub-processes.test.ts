@@ -51,13 +51,15 @@ describe.skipIf(missing("redis"))("events between processes", () => {
   test("SIGKILL of publishers and consumers at random moments loses no event whose publish was answered", {
     timeout: 120_000,
   }, async () => {
-    const component = await startComponent(redis, { url: server.url });
+    // What a killed process held comes again later, and is nothing for the other tests.
+    await using own = await startRedis();
+    const component = await startComponent(redis, { url: own.url });
     const group = await new GroupKit(pubsubOf(component)).open();
     const published = new Set<string>();
     const received = new Set<string>();
     for (let round = 0; round < 8; round++) {
       const before = published.size;
-      const child = await startProcess(server.url, "both", 300, (report) => {
+      const child = await startProcess(own.url, "both", 300, (report) => {
         if (report.published !== undefined) published.add(report.published);
         for (const name of report.received ?? []) received.add(name);
       });
@@ -83,11 +85,6 @@ describe.skipIf(missing("redis"))("events between processes", () => {
     const component = await startComponent(redis, { url: server.url });
     const group = await new GroupKit(pubsubOf(component)).open();
     const source = group.consume();
-    await eventually("nothing is left", async () => {
-      const leases = await takeNow(source);
-      await ack(source, leases);
-      return leases.length === 0;
-    });
     const child = await startProcess(server.url, "publish", 30_000, () => {});
     const latencies: number[] = [];
     for (let count = 0; count < 15; count++) {
@@ -100,8 +97,8 @@ describe.skipIf(missing("redis"))("events between processes", () => {
       await ack(source, leases);
     }
     latencies.sort((a, b) => a - b);
-    // Looks are 1000 ms apart; a busy machine may be slow now and then, but not most of the time.
-    expect(latencies[7], `${latencies.map(Math.round).join(" ")} ms`).toBeLessThan(250);
+    // Each look comes 1000 ms after the wait began; a busy machine may be slow now and then, but not most of the time.
+    expect(latencies[7], `${latencies.map(Math.round).join(" ")} ms`).toBeLessThan(600);
     await child.kill();
     await component.close();
   });
