@@ -30,34 +30,52 @@ export function createEventSubscription<Open, Opened, Delivery extends AnyDelive
     else signal?.addEventListener("abort", () => stopping.abort(), { once: true });
   }
   const flowing = flow(runtime, wire, options, AbortSignal.any([hungUp.signal, runtime.closed]));
-  const running = new Set<Promise<void>>();
+  /** Events whose handler runs or whose settlement is not answered. */
+  const open = new Set<Promise<void>>();
   const held = new Map<Lifeline, Set<string>>();
+  let handlers = 0;
+  // Called when there is something new to wait for; kept here because what is raced against each event would remember each.
+  let stopWaiting = () => {};
+  let handlerEnded = () => {};
+  stopping.signal.addEventListener("abort", () => stopWaiting(), { once: true });
 
   const work = async ({ event, session }: Flowing<Event>) => {
     const ids = held.get(session) ?? keepAlive(session, held, hungUp.signal);
     ids.add(event.deliveryId);
+    handlers += 1;
     try {
-      await settle(event, handle);
+      // The next handler need not wait until the runtime has answered the ack of this one.
+      await settle(event, handle, () => {
+        handlers -= 1;
+        handlerEnded();
+      });
     } finally {
       ids.delete(event.deliveryId);
     }
   };
 
-  const run = async () => {
-    const stopped = new Promise<IteratorResult<Flowing<Event>, void>>((resolve) => {
-      const done = () => resolve({ done: true, value: undefined });
-      if (stopping.signal.aborted) done();
-      else stopping.signal.addEventListener("abort", done, { once: true });
+  /** The next event, or the end once this is to stop. */
+  const nextEvent = () =>
+    new Promise<IteratorResult<Flowing<Event>, void>>((resolve, reject) => {
+      stopWaiting = () => resolve({ done: true, value: undefined });
+      if (stopping.signal.aborted) stopWaiting();
+      else flowing.next().then(resolve, reject);
     });
+
+  const run = async () => {
     try {
       for (;;) {
-        const next = await Promise.race([flowing.next(), stopped]);
+        const next = await nextEvent();
         if (next.done === true || stopping.signal.aborted) break;
-        const working: Promise<void> = work(next.value).finally(() => running.delete(working));
-        running.add(working);
-        if (running.size >= concurrency) await Promise.race(running);
+        const working: Promise<void> = work(next.value).finally(() => open.delete(working));
+        open.add(working);
+        while (handlers >= concurrency) {
+          await new Promise<void>((resolve) => {
+            handlerEnded = resolve;
+          });
+        }
       }
-      await Promise.all(running);
+      await Promise.all(open);
     } finally {
       hungUp.abort();
       await flowing.return();
@@ -73,13 +91,24 @@ export function createEventSubscription<Open, Opened, Delivery extends AnyDelive
   return { closed, close, [Symbol.asyncDispose]: () => close().catch(() => {}) };
 }
 
-/** Runs the handler and says what came of it. A settlement that fails is no loss: the event comes again. */
-async function settle<Event extends Settleable>(event: Event, handle: EventHandler<Event>): Promise<void> {
+/** Runs the handler, says that it ended, and then what came of it. A settlement that fails is no loss: the event comes again. */
+async function settle<Event extends Settleable>(
+  event: Event,
+  handle: EventHandler<Event>,
+  handled: () => void,
+): Promise<void> {
+  let failure: { readonly error: unknown } | undefined;
   try {
     await handle(event);
-    if (!event.settled) await event.ack();
   } catch (error) {
-    if (!event.settled) await event.retry({ error: shorten(error instanceof Error ? error.message : String(error)) });
+    failure = { error };
+  }
+  handled();
+  if (event.settled) return;
+  if (failure === undefined) await event.ack();
+  else {
+    const { error } = failure;
+    await event.retry({ error: shorten(error instanceof Error ? error.message : String(error)) });
   }
 }
 

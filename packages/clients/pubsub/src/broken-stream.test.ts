@@ -5,7 +5,7 @@ import { ErrorInfoSchema } from "@mecha/api/rpc";
 import { createInProcessTransport } from "@mecha/rpc";
 import { expect, test } from "vitest";
 import { until } from "../test/runtime.js";
-import { createPubSubClient } from "./index.js";
+import { createPubSubClient, type ReceivedEvent } from "./index.js";
 
 /** Deliveries that the app has not seen, as a runtime sends them. */
 const deliveries = (stream: number, count: number) =>
@@ -42,9 +42,11 @@ test.each([
   );
   await using pubsub = createPubSubClient({ transport });
   const handled: number[] = [];
-  await using _subscription = pubsub.subscribe("orders", ({ attempt }) => void handled.push(attempt), {
-    concurrency: 2,
-  });
+  const handle = async (event: ReceivedEvent) => {
+    handled.push(event.attempt);
+    await event.ack();
+  };
+  await using _subscription = pubsub.subscribe("orders", handle, { concurrency: 2 });
   await until(
     () => handled.filter((attempt) => attempt === 2).length === 4,
     "the events of the next stream are handled",
