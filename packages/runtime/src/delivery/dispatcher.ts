@@ -56,7 +56,7 @@ export interface Dispatcher {
   resume(): void;
   /** Takes no more; what is in flight may still be settled. */
   stop(): void;
-  /** Resolves when nothing is in flight, after `stop`. */
+  /** Resolves when nothing is in flight and all is settled, after `stop`. */
   readonly idle: Promise<void>;
   /** Stops, hands back what is in flight at no cost of an attempt, and closes the source. May be called again. */
   close(): Promise<void>;
@@ -82,6 +82,8 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
   let isPaused: boolean = false;
   const idle = Promise.withResolvers<void>();
   let bytes = 0;
+  /** Settlements under way. */
+  let settling = 0;
   let wake: (() => void) | undefined;
   let cancelSweep: (() => void) | undefined;
 
@@ -89,7 +91,7 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
   const freed = () => {
     wake?.();
     wake = undefined;
-    if (inFlight.size === 0 && stopping.signal.aborted) idle.resolve();
+    if (inFlight.size === 0 && settling === 0 && stopping.signal.aborted) idle.resolve();
   };
 
   const forget = (id: string) => {
@@ -212,10 +214,16 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
         forget(id);
         return settlements.push(toSettlement(delivery, policy, disposition)) - 1;
       });
+      if (settlements.length === 0) return counted.map(() => false);
+      settling += 1;
       try {
-        const outcomes = settlements.length > 0 ? await source.settle(settlements) : [];
-        return counted.map((index) => outcomes[index] === true);
+        const outcomes = source.settle(settlements);
+        // The app holds these no more. What is taken now may share the settlement's way to the disk.
+        freed();
+        const done = await outcomes;
+        return counted.map((index) => done[index] === true);
       } finally {
+        settling -= 1;
         freed();
       }
     },
