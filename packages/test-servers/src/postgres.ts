@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { chmod } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { answers, startServer, type TestServer } from "./server.js";
 import { locate } from "./tools.js";
@@ -46,6 +48,36 @@ export function startPostgres({ settings = {} }: PostgresOptions = {}): Promise<
     isReady: async (port) => (await answers(port, sslRequest, "N")) && (await isPostgresReady(program, port)),
     // "Fast": disconnects clients, rolls back, and ends.
     stopSignal: "SIGINT",
+    afterStop: (_port, folder) => endStragglers(data(folder)),
+  });
+}
+
+/**
+ * Ends what is left of a server that is gone: a connection's process that was born while the others were killed. As long as one lives the
+ * server cannot be started again, for it holds on to its shared memory.
+ */
+async function endStragglers(data: string): Promise<void> {
+  for (let left = processesIn(data); left.length > 0; left = processesIn(data)) {
+    for (const pid of left) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    await delay(5);
+  }
+}
+
+/** The processes that work in a folder, as Linux tells; none elsewhere. */
+function processesIn(folder: string): number[] {
+  const pids = existsSync("/proc/self/cwd") ? readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)) : [];
+  return pids.map(Number).filter((pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`) === folder;
+    } catch {
+      return false;
+    }
   });
 }
 

@@ -1,5 +1,8 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   missing,
@@ -52,3 +55,16 @@ for (const [tool, start] of kinds) {
     });
   });
 }
+
+test.skipIf(missing("postgres") || process.platform !== "linux")(
+  "postgres: a connection's process that outlives its server does not keep it from starting again",
+  { timeout: 120_000 },
+  async () => {
+    await using server = await startPostgres();
+    const straggler = spawn("sleep", ["1000"], { cwd: join(server.folder, "data") });
+    const ended = once(straggler, "exit");
+    await server.kill();
+    await ended;
+    await server.start();
+  },
+);
