@@ -13,6 +13,7 @@ const suites = {
   postgres: "the component against `pg`",
   redis: "the component against its client library",
   rpc: "@mecha/rpc against connect-node, grpc-js and bare node:http",
+  mesh: "calls from app to app through two runtimes against direct ones",
   startup: "how soon `mecha serve` is ready, and what it holds",
   size: "what installing a client costs against @dapr/dapr (needs the npm registry)",
 };

@@ -41,7 +41,7 @@ export const staticApps = defineComponent({
         // A changed resource is a new component; this one never changes.
         if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
       },
-      list: () => [...known.keys()].sort(),
+      list: () => [...known.keys()].toSorted((a, b) => (a < b ? -1 : 1)),
     };
     return { blocks: { discovery }, async health() {}, async close() {} };
   },
