@@ -74,6 +74,17 @@ test("the header mecha-app names the app of a call to any path, one of the runti
   expect(await (await call("/healthz")).text()).toBe("app: /healthz");
 });
 
+test("the app can tell its runtime's requests from others by its token, and a caller's authorization stays", async () => {
+  const { url } = await startPair(
+    (request, response) => response.end(`${request.headers["mecha-token"]}, ${request.headers.authorization}`),
+    { orders: { appToken: "of-orders" } },
+  );
+  expect(await (await fetch(`${url}/x`, { headers: { "mecha-token": "forged" } })).text()).toBe(
+    "of-orders, Bearer of-orders",
+  );
+  expect(await (await fetch(`${url}/x`, { headers: { authorization: "Basic x" } })).text()).toBe("of-orders, Basic x");
+});
+
 test("HTTP/2 calls are passed on, too", async () => {
   const { shop } = await startPair(async (request, response) => response.end(`${request.url} ${await text(request)}`));
   const session = http2.connect(shop.endpoint);
