@@ -111,10 +111,10 @@ describe("a response", () => {
 
   test("that does not come: a read was not done, a write may have been", async () => {
     const server = await startServer(() => {});
-    const invoke = await openHttp({ baseUrl: server.url, timeoutMs: 100 });
+    const invoke = await openHttp({ baseUrl: server.url, timeoutMs: 2_000 });
     expect(await reasonOf(invoke("get"))).toBe("COMPONENT_UNAVAILABLE");
     expect(await reasonOf(invoke("post"))).toBe("OUTCOME_UNKNOWN");
-    expect(await reasonOf(invoke("post", { timeout: "10ms" }))).toBe("OUTCOME_UNKNOWN");
+    expect(await reasonOf(invoke("post", { timeout: "500ms" }))).toBe("OUTCOME_UNKNOWN");
     const broken = await startServer((request) => request.socket.destroy());
     const other = await openHttp({ baseUrl: broken.url });
     expect(await reasonOf(other("put"))).toBe("OUTCOME_UNKNOWN");

@@ -255,7 +255,7 @@ describe("a server that", () => {
     const second = await open({ port: early.port, timeoutMs: 5_000 });
     expect(await reasonOf(second.send({ to: "anna@example.com" }, "x"))).toBe("COMPONENT_UNAVAILABLE");
     const slow = await startServer({ onData: (stream) => void stream.resume() });
-    const third = await open({ port: slow.port, timeoutMs: 300 });
+    const third = await open({ port: slow.port, timeoutMs: 3_000 });
     expect(await reasonOf(third.send({ to: "anna@example.com" }, "x"))).toBe("OUTCOME_UNKNOWN");
   });
 
