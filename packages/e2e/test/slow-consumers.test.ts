@@ -107,7 +107,7 @@ test("a runtime that stops hands back what a stuck consumer holds, at no cost of
   expect(await Array.fromAsync(other.pubsub.deadLetters(topic, { group: "mail" }))).toEqual([]);
 }, 120_000);
 
-describe.each(["sqlite", "postgres"].map(find))("$name", (backend) => {
+describe.each(["sqlite", "postgres", "redis"].map(find))("$name", (backend) => {
   test.skipIf(isMissing(backend))(
     "the runtime's memory is flat while 50,000 events wait, and they all arrive",
     async () => {
