@@ -89,7 +89,7 @@ function sqlite(name: string, block: string) {
     apiVersion: "mecha.dev/v1",
     kind: "Component",
     metadata: { name },
-    spec: { type: "sqlite", default: [block], config: { path: join(folder, `${name}.db`) } },
+    spec: { type: "sqlite", blocks: [block], config: { path: join(folder, `${name}.db`) } },
   } as const;
 }
 

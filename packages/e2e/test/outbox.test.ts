@@ -18,14 +18,14 @@ interface Setting {
   startServer?(): Promise<TestServer>;
   /** Whether the events go to another component than the state. */
   readonly isRelayed: boolean;
-  /** The components: `state` is the default for state, `events` for pubsub. Undefined: the embedded default for both. */
+  /** The components, each for its blocks. Undefined: the embedded default for both. */
   resources(server: TestServer | undefined): string | undefined;
 }
 
 const component = (name: string, type: string, serves: string, config: object) => `apiVersion: mecha.dev/v1
 kind: Component
 metadata: { name: ${name} }
-spec: { type: ${type}, default: [${serves}], config: ${JSON.stringify(config)} }
+spec: { type: ${type}, blocks: [${serves}], config: ${JSON.stringify(config)} }
 `;
 
 const settings: readonly Setting[] = [
