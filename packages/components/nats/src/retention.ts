@@ -37,7 +37,13 @@ export async function forget(jsm: JetStreamManager, stream: string, time: number
   const { state } = await jsm.streams.info(stream);
   if (state.messages === 0 || Date.parse(state.first_ts) >= time) return;
   let done = state.last_seq;
-  for await (const consumer of jsm.consumers.list(stream)) done = Math.min(done, doneBy(consumer, state));
+  let listed = 0;
+  for await (const consumer of jsm.consumers.list(stream)) {
+    done = Math.min(done, doneBy(consumer, state));
+    listed += 1;
+  }
+  // A cluster leaves out those that have no leader now, and what they need.
+  if (listed < state.consumer_count) return;
   const seq = Math.min(done + 1, await firstSince(jsm, stream, state, time));
   if (seq > state.first_seq) await jsm.streams.purge(stream, { seq });
 }
