@@ -53,6 +53,7 @@ export function createDirectory({ namespace, current, clock, logger }: Directory
 
   /** Keeps what is known of an app true until it is not called any more, or gone. */
   async function follow(app: string, entry: Entry): Promise<void> {
+    let complained = false;
     while (!closing.signal.aborted && entries.get(app) === entry) {
       const stop = new AbortController();
       const cancelIdle = watchIdleness(app, entry, () => stop.abort());
@@ -63,9 +64,12 @@ export function createDirectory({ namespace, current, clock, logger }: Directory
           // Nobody knows it any more: the next call looks it up anew, and is told what there is.
           if (instances === undefined) return forget(app, entry);
           entry.found = merge(entry.found.endpoints, instances);
+          complained = false;
         }
       } catch (err) {
-        logger.warn({ err, app }, `cannot watch where app "${app}" is; what was known holds, and it is tried again`);
+        const message = `cannot watch where app "${app}" is; what was known holds, and it is tried again`;
+        if (!complained) logger.warn({ err, app }, message);
+        complained = true;
       } finally {
         cancelIdle();
       }

@@ -45,6 +45,12 @@ export function createPeers(identity: Identity): Peers {
     }
   });
 
+  /** Instances come and go: of one that is neither connected nor avoided nothing is kept. */
+  const forget = (peer: Peer, app: string, address: string) => {
+    const inUse = peer.session !== undefined || peer.connecting !== undefined || peer.avoidedUntil > performance.now();
+    if (!inUse && peers.get(keyOf(app, address)) === peer) peers.delete(keyOf(app, address));
+  };
+
   const connect = async (peer: Peer, app: string, address: string): Promise<http2.ClientHttp2Session> => {
     try {
       const session = await openSession(identity, app, address);
@@ -53,11 +59,11 @@ export function createPeers(identity: Identity): Peers {
         throw new Error("the runtime is stopping");
       }
       sessions.add(session);
-      const forget = () => {
+      session.once("close", () => {
         sessions.delete(session);
         if (peer.session === session) peer.session = undefined;
-      };
-      session.once("close", forget);
+        forget(peer, app, address);
+      });
       // It takes no new calls: the next one goes to a new connection, or elsewhere.
       session.once("goaway", () => {
         if (peer.session === session) peer.session = undefined;
@@ -68,6 +74,7 @@ export function createPeers(identity: Identity): Peers {
       return session;
     } catch (error) {
       peer.avoidedUntil = performance.now() + avoidMs;
+      setTimeout(() => forget(peer, app, address), avoidMs + 1).unref();
       throw error;
     } finally {
       peer.connecting = undefined;
