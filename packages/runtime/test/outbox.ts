@@ -6,10 +6,12 @@ import { RuntimeService } from "@mecha/api/runtime";
 import { type OperationSchema, StateService } from "@mecha/api/state";
 import {
   type ComponentDefinition,
+  type ComponentError,
   defineComponent,
   type PubSub,
   type PubSubEntry,
   type StateStore,
+  setFaultyAside,
 } from "@mecha/component";
 import { createManualClock, startComponent } from "@mecha/component/conformance";
 import { memory } from "@mecha/component-memory";
@@ -22,6 +24,8 @@ import { component, until } from "./helpers.js";
 export interface Controls {
   /** What publishing fails with; undefined: it does not. */
   fault: ((entry: PubSubEntry) => Error | undefined) | undefined;
+  /** What single events fail with, while the others of a call are published. */
+  refusal: ((entry: PubSubEntry) => ComponentError | undefined) | undefined;
   /** What asking for a backlog fails with. */
   backlogFault: Error | "hangs" | undefined;
   maxEventBytes: number;
@@ -38,6 +42,7 @@ async function lastingComponent(type: string, clock: ReturnType<typeof createMan
   const state = blocks.state as StateStore;
   const controls: Controls = {
     fault: undefined,
+    refusal: undefined,
     backlogFault: undefined,
     maxEventBytes: pubsub.maxEventBytes,
     features: pubsub.features,
@@ -74,7 +79,8 @@ async function lastingComponent(type: string, clock: ReturnType<typeof createMan
         const fault = controls.fault?.(entry);
         if (fault !== undefined) throw fault;
       }
-      return pubsub.publish(call);
+      const { sound, merge } = setFaultyAside(call.entries, (entry) => controls.refusal?.(entry));
+      return merge(await pubsub.publish({ ...call, entries: sound }));
     },
   };
   const definition: ComponentDefinition = defineComponent({

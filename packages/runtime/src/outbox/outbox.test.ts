@@ -314,6 +314,35 @@ test("one event that its component refuses with the whole call takes no other wi
   expect((await app.state.listOutboxDeadLetters({})).deadLetters).toMatchObject([{ entry: { event: { id: "bad" } } }]);
 });
 
+test("an event that cannot be taken now holds up no other, and is tried ever less often", async () => {
+  const { start, passes, events, clock } = await createWorld();
+  const app = await start();
+  await app.listen("orders");
+  let tries = 0;
+  events.refusal = ({ topic }) => {
+    if (topic !== "full") return undefined;
+    tries += 1;
+    return away();
+  };
+  await app.transact(publish("full", "waits", { orderingKey: "a" }));
+  const began = clock.now();
+  for (let n = 0; n < 20; n++) {
+    await app.transact(publish("orders", String(n), { orderingKey: "b" }));
+    const received: string[] = [];
+    await passes(`event ${n} comes`, async () => {
+      received.push(...(await app.received("orders")));
+      return received.length > 0;
+    });
+    expect(received).toEqual([String(n)]);
+  }
+  expect(clock.now() - began).toBeLessThan(40_000);
+  await passes("two minutes have passed", () => clock.now() - began >= 120_000);
+  expect(tries).toBeLessThan(70);
+  expect(await app.backlog()).toBe(1);
+  events.refusal = undefined;
+  await passes("it is handed over", async () => (await app.backlog()) === 0);
+});
+
 test("metrics tell what waits and what became of the rest", async () => {
   const { start, passes, events, clock } = await createWorld();
   const app = await start({ listen: { port: 0 }, adminSocket: false, watchResources: false });

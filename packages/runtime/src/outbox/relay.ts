@@ -70,8 +70,8 @@ export function startRelay(route: Route, context: RelayContext): Relay {
     counts.refused += refused.length;
     const done = [...published, ...expired];
     const [first] = failed;
-    failures = first === undefined ? 0 : failures + 1;
-    const delayMs = backoffMs(routeSettings, failures);
+    // A component that takes some is there: what it does not take now waits by itself.
+    failures = first === undefined || published.length > 0 ? 0 : failures + 1;
     try {
       if (done.length > 0) await dispatcher.settle(done, { type: "ack" });
       for (const { id, item, error } of refused) {
@@ -82,17 +82,17 @@ export function startRelay(route: Route, context: RelayContext): Relay {
       }
       if (first !== undefined) {
         const ids = failed.map(({ id }) => id);
-        await dispatcher.settle(ids, { type: "retry", afterMs: delayMs, error: first.error.message.slice(0, 1024) });
+        await dispatcher.settle(ids, { type: "retry", afterMs: undefined, error: first.error.message.slice(0, 1024) });
       }
     } catch (err) {
       // What was not settled comes again when its lease ends.
       logger.warn({ ...fields, err }, "the outbox cannot note what it handed over; it will do so again");
     }
-    if (first === undefined) return;
+    if (first === undefined || failures === 0) return;
     if (failures === 1) {
       logger.warn({ ...fields, err: first.error }, `events cannot be handed to "${route.target}" now; trying again`);
     }
-    await pause(clock, delayMs, stopping.signal);
+    await pause(clock, backoffMs(routeSettings, failures), stopping.signal);
   };
 
   const dispatcher = createDispatcher<Kept>({
