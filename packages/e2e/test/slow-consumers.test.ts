@@ -69,10 +69,7 @@ describe.each(backends.filter(({ blocks }) => blocks.includes("pubsub")))("$name
           const neighbours = () => new Set(seen).size;
           if (attempts === 3)
             await until(() => neighbours() >= (backend.ordersBy === "partition" ? 20 : 40), "neighbours proceed");
-          expect(
-            seen.filter((name) => name.startsWith("a")),
-            "what is behind it waits",
-          ).toEqual([]);
+          if (ordered) expect(behind(), "what is behind it waits").toEqual([]);
           throw new Error("poison");
         },
         { group: "mail", concurrency: 64 },
