@@ -29,8 +29,10 @@ export function toConnectError(error: unknown, signal: AbortSignal | undefined, 
   if (error instanceof ComponentError) return fromComponentError(error);
   if (signal?.aborted && (error === signal.reason || isAbort(error))) {
     const { reason } = signal;
-    return reason instanceof ConnectError ? reason : new ConnectError("the caller went away", Code.Canceled);
+    return reason instanceof ConnectError ? reason : callerGone();
   }
+  // What writing to a caller that is gone ends with, in what connect-node serves, maybe before the signal tells.
+  if (error instanceof Error && "code" in error && error.code === "ERR_HTTP2_INVALID_STREAM") return callerGone();
   const id = randomUUID();
   logger.error({ err: error, id }, `internal error ${id}`);
   return new ConnectError(`internal error; the runtime's log says more under id ${id}`, Code.Internal, undefined, [
@@ -74,6 +76,10 @@ const refusals = new Map<Code, "BAD_REQUEST" | "TOO_LARGE">([
   [Code.InvalidArgument, "BAD_REQUEST"],
   [Code.ResourceExhausted, "TOO_LARGE"],
 ]);
+
+function callerGone(): ConnectError {
+  return new ConnectError("the caller went away", Code.Canceled);
+}
 
 function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
