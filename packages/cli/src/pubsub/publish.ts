@@ -93,22 +93,24 @@ function toOutcome(result: PublishResult["result"]) {
 /** The lines that are not blank; one that is no JSON ends it. */
 async function* linesOf(file: string): AsyncGenerator<Line> {
   const input = file === "-" ? process.stdin : createReadStream(file);
-  const failed = new Promise<never>((_, reject) => {
-    input.once("error", (error: Error) => reject(new CliError(`cannot read ${file}: ${describeSystemError(error)}`)));
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  let failure: CliError | undefined;
+  input.once("error", (error: Error) => {
+    failure = new CliError(`cannot read ${file}: ${describeSystemError(error)}`);
+    lines.close();
   });
-  failed.catch(() => {});
-  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]();
-  for (let number = 1; ; number++) {
-    const next = await Promise.race([lines.next(), failed]);
-    if (next.done === true) return;
-    if (next.value.trim() === "") continue;
+  let number = 0;
+  for await (const line of lines) {
+    number++;
+    if (line.trim() === "") continue;
     try {
-      JSON.parse(next.value);
+      JSON.parse(line);
     } catch (error) {
       throw new CliError(`line ${number} is no JSON: ${error instanceof Error ? error.message : error}`);
     }
-    yield { number, data: Buffer.from(next.value) };
+    yield { number, data: Buffer.from(line) };
   }
+  if (failure !== undefined) throw failure;
 }
 
 /** Lines that go together: what there is, up to a size. */
