@@ -1,3 +1,3 @@
 import { preset } from "../../tsup.preset.ts";
 
-export default preset({ index: "src/index.ts", identity: "src/identity/index.ts" });
+export default preset({ index: "src/index.ts" });

@@ -1,10 +1,8 @@
 import type { Clock } from "@mecha/component";
+import { createFileIdentity, createIssuedIdentity, type Identity } from "@mecha/identity";
 import type { AppHealth } from "../app/health.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import { ensureDataDir } from "../components/start.js";
-import { createFileIdentity } from "../identity/files.js";
-import type { Identity } from "../identity/identity.js";
-import { createIssuedIdentity } from "../identity/issued.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import { createAppSender } from "./app-sender.js";
 import { balancers } from "./balancer.js";

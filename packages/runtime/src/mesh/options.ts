@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
-import type { IdentityFiles } from "../identity/files.js";
-import { defaultTrustDomain, isTrustDomain } from "../identity/spiffe.js";
+import type { IdentityFiles } from "@mecha/identity";
+import { defaultTrustDomain, isTrustDomain } from "@mecha/identity/spiffe";
 import type { balancers } from "./balancer.js";
 
 /** How an app is called by other apps, and calls them. Each option has a default. */

@@ -1,7 +1,6 @@
 import * as http2 from "node:http2";
 import * as tls from "node:tls";
-import type { Identity } from "../identity/identity.js";
-import { checkServer, mutualTls } from "../identity/verify.js";
+import { checkServer, type Identity, mutualTls } from "@mecha/identity";
 
 /** How long a connection to another runtime may take, handshake and all, in ms. */
 const connectTimeoutMs = 3_000;

@@ -6,15 +6,11 @@ import { DatabaseSync } from "node:sqlite";
 import { text } from "node:stream/consumers";
 import * as tls from "node:tls";
 import { createManualClock } from "@mecha/component/conformance";
+import { type Credentials, issueCredentials, mutualTls, openAuthority, type SpiffeId } from "@mecha/identity";
 import { expect, onTestFinished, test } from "vitest";
 import { temporaryFolder, until } from "../../test/helpers.js";
 import { createLog } from "../../test/log.js";
 import { startApp, startMeshRuntime, startPair } from "../../test/mesh.js";
-import { openAuthority } from "../identity/authority.js";
-import type { Credentials } from "../identity/identity.js";
-import { issueCredentials } from "../identity/issued.js";
-import type { SpiffeId } from "../identity/spiffe.js";
-import { mutualTls } from "../identity/verify.js";
 
 const hour = 60 * 60 * 1000;
 

@@ -1,8 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import type { Clock } from "@mecha/component";
-import type { RuntimeLogger } from "../telemetry/logger.js";
 import { type Authority, openAuthority } from "./authority.js";
-import { type Credentials, createListeners, type Identity } from "./identity.js";
+import { type Credentials, createListeners, type Identity, type IdentityLogger } from "./identity.js";
 import { formatSpiffeId, type SpiffeId } from "./spiffe.js";
 
 /** How long a certificate is good for. */
@@ -16,7 +15,7 @@ export interface IssuedIdentityOptions {
   /** The folder with the authority; it exists. */
   readonly dataDir: string;
   readonly clock: Clock;
-  readonly logger: RuntimeLogger;
+  readonly logger: IdentityLogger;
 }
 
 /** An identity by the development authority of the data directory. The runtime's own key is made anew with each certificate, and never on disk. */

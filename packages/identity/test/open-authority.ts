@@ -1,5 +1,5 @@
 // Opens the authority of a data directory at a given moment and prints its fingerprint. Arguments: the folder; when, ms since the epoch.
-import { openAuthority } from "@mecha/runtime/identity";
+import { openAuthority } from "@mecha/identity";
 
 const [dataDir = "", start = "0"] = process.argv.slice(2);
 while (Date.now() < Number(start));

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import * as tls from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
-import { temporaryFolder } from "../../test/helpers.js";
+import { temporaryFolder } from "../test/helpers.js";
 import { type Authority, openAuthority } from "./authority.js";
 import type { Credentials } from "./identity.js";
 import { issueCredentials } from "./issued.js";

@@ -1,9 +1,15 @@
 import { createPrivateKey, type X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Clock } from "@mecha/component";
-import type { RuntimeLogger } from "../telemetry/logger.js";
 import { requirePrivate } from "./authority.js";
-import { type Credentials, createListeners, type Identity, IdentityError, parseCertificates } from "./identity.js";
+import {
+  type Credentials,
+  createListeners,
+  type Identity,
+  IdentityError,
+  type IdentityLogger,
+  parseCertificates,
+} from "./identity.js";
 import { formatSpiffeId, parseSpiffeId, type SpiffeId, uriOf } from "./spiffe.js";
 
 /** Where the certificates stand that somebody else makes and renews: cert-manager, SPIRE. Each is a PEM file. */
@@ -25,7 +31,7 @@ export interface FileIdentityOptions {
   /** Who the runtime is; the certificate must say the same, in whatever trust domain. */
   readonly id: Pick<SpiffeId, "namespace" | "appId">;
   readonly clock: Clock;
-  readonly logger: RuntimeLogger;
+  readonly logger: IdentityLogger;
 }
 
 /** An identity from files, read again when they change. What is wrong with them at first is thrown; later it is logged, and what was good stays. */

@@ -18,6 +18,13 @@ export interface Identity {
   close(): void;
 }
 
+/** Where an identity logs: a part of pino's. */
+export interface IdentityLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
 /** An error in the identity's configuration or files; its message says what to do, and names no secret. */
 export class IdentityError extends Error {
   override readonly name = "IdentityError";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { temporaryFolder } from "../../test/helpers.js";
+import { temporaryFolder } from "../test/helpers.js";
 import { openAuthority, readAuthority } from "./authority.js";
 import { issueCredentials } from "./issued.js";
 import { uriOf } from "./spiffe.js";
@@ -37,7 +37,7 @@ test("certificates are those of SPIFFE: one URI, no authority, for both sides of
 
 test("of several processes that make it at the same moment all get the same one", async () => {
   const dataDir = temporaryFolder();
-  const program = fileURLToPath(new URL("../../test/open-authority.ts", import.meta.url));
+  const program = fileURLToPath(new URL("../test/open-authority.ts", import.meta.url));
   const start = String(Date.now() + 1_500);
   const opened = Array.from({ length: 6 }, () => promisify(execFile)(process.execPath, [program, dataDir, start]));
   const fingerprints = (await Promise.all(opened)).map(({ stdout }) => stdout.trim());
