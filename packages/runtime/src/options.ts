@@ -45,6 +45,10 @@ export interface RuntimeOptions {
    * without spaces. Default: `MECHA_APP_TOKEN`, else none.
    */
   appToken?: string;
+  /** The name of the `kind: App` resource that says how this app is probed. Default: `appId`. */
+  appName?: string;
+  /** Told when the app should be restarted, with why: its startup or liveness probe failed. Default: it is logged. */
+  onAppFailed?: (reason: string) => void;
   /** How the app is called by other apps and calls them; false: not at all. Default: as its options' defaults say when `listen` is set, else false. */
   mesh?: MeshOptions | false;
   /** Whether to listen on the admin socket (mode 0600, in `dataDir`). Default: true when `listen` is set, else false. */
@@ -87,6 +91,8 @@ export interface ResolvedRuntimeOptions {
   readonly allowedOrigins: readonly string[];
   readonly appPort: number | undefined;
   readonly appToken: string | undefined;
+  readonly appName: string;
+  readonly onAppFailed: ((reason: string) => void) | undefined;
   readonly mesh: ResolvedMeshOptions | undefined;
   readonly adminSocket: boolean;
   readonly clock: Clock;
@@ -108,8 +114,9 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
   if (appToken !== undefined && !/^[\x21-\x7e]+$/.test(appToken)) {
     throw new TypeError("option `appToken` must be printable ASCII without spaces; leave it out to send none");
   }
+  const appId = dnsLabel("appId", options.appId ?? (environment.MECHA_APP_ID || "app"));
   return {
-    appId: dnsLabel("appId", options.appId ?? (environment.MECHA_APP_ID || "app")),
+    appId,
     namespace: dnsLabel("namespace", options.namespace ?? (environment.MECHA_NAMESPACE || "default")),
     dataDir: resolve(options.dataDir ?? (environment.MECHA_DATA_DIR || ".mecha")),
     resources: options.resources ?? (environment.MECHA_RESOURCES ? [environment.MECHA_RESOURCES] : undefined),
@@ -123,6 +130,8 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     allowedOrigins: options.allowedOrigins ?? [],
     appPort: options.appPort === undefined ? undefined : tcpPort("appPort", options.appPort),
     appToken,
+    appName: dnsLabel("appName", options.appName ?? appId),
+    onAppFailed: options.onAppFailed,
     mesh: (options.mesh ?? listen !== false) ? resolveMeshOptions(options.mesh || undefined, environment) : undefined,
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,

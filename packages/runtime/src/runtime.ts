@@ -4,7 +4,7 @@ import { Health } from "@mecha/api/health";
 import { AdminService, type GetInfoResponse, RuntimeService } from "@mecha/api/runtime";
 import { createInProcessTransport, type RpcServer } from "@mecha/rpc";
 import { createAppClient } from "./app/client.js";
-import { watchAppPort } from "./app/port.js";
+import { type AppHealth, createAppHealth } from "./app/health.js";
 import { appBlocks } from "./blocks/registry.js";
 import { createAdminService } from "./blocks/runtime/admin.js";
 import { describeRuntime } from "./blocks/runtime/info.js";
@@ -40,6 +40,8 @@ export interface Runtime {
   readonly ready: boolean;
   /** Settles when it has stopped, whoever stopped it. */
   readonly closed: Promise<void>;
+  /** Tells that the app was started anew: its startup probe, if it has one, is asked before it gets work. */
+  appRestarted(): void;
   /** What it is and serves, as `RuntimeService.GetInfo` tells, but for the outboxes: for those it asks the components. */
   info(): GetInfoResponse;
   /**
@@ -78,12 +80,13 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   let refused: readonly Problem[] = [];
   if (plan.problems.length > 0) throw new ConfigurationError(plan.problems);
 
-  const app = createApp(settings);
+  const health = createAppHealth({ ...settings, port: settings.appPort, onFailed: settings.onAppFailed });
+  const app = createApp(settings, health);
   const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
-  const context = { registry, observer, identity, clock: settings.clock, logger, outbox };
+  const context = { registry, observer, identity, clock: settings.clock, logger, outbox, health };
   const running = appBlocks.map((block) => block.start(context));
   const services = kinds.flatMap(({ kind, start }): [string, ResourceService][] => {
-    const service = start?.({ ...context, app });
+    const service = start?.({ ...context, app, appName: settings.appName });
     return service === undefined ? [] : [[kind, service]];
   });
   const describe = (backlogs: readonly Backlog[] = []) =>
@@ -109,7 +112,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     );
   };
   const doors = [
-    ...createHealthDoors(lifecycle, registry, recorder, app?.health, async () => [
+    ...createHealthDoors(lifecycle, registry, recorder, health, async () => [
       ...services.flatMap(([, { metrics }]) => metrics()),
       ...(await outbox.metrics()),
     ]),
@@ -188,7 +191,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       const left = Promise.race([mesh?.leave(), timer.promise]);
       await Promise.all([left, ...services.map(([, service]) => service.close(timer.promise))]);
       await Promise.all([mesh?.close(timer.promise), ...servers.map((server) => server.close({ deadlineMs }))]);
-      app?.health.close();
+      health.close();
       app?.client.close();
       await Promise.race([outbox.close(), timer.promise]);
       await registry.close(timer.promise);
@@ -212,7 +215,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     }
     if (settings.adminSocket) adminEndpoint = await listenForAdmin();
     if (settings.listen !== false) endpoint = await listenOn(settings.listen, false);
-    if (app !== undefined && registry.defaultOf("discovery") !== undefined) await mesh?.serveApp(app.health);
+    if (app !== undefined && registry.defaultOf("discovery") !== undefined) await mesh?.serveApp(health);
     if (settings.watchResources) stopWatching = await watchFiles(plan.watched, reload);
   } catch (error) {
     await close({ deadlineMs: 0 });
@@ -229,6 +232,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       return lifecycle.phase === "ready";
     },
     closed: closed.promise,
+    appRestarted: () => health.restarted(),
     info: describe,
     close,
     [Symbol.asyncDispose]: () => close(),
@@ -236,7 +240,6 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
 }
 
 /** The way to the app, if it listens. */
-function createApp({ appPort, appToken, clock }: ResolvedRuntimeOptions): App | undefined {
-  if (appPort === undefined) return undefined;
-  return { client: createAppClient(appPort, appToken, clock), health: watchAppPort(appPort, clock) };
+function createApp({ appPort, appToken, clock }: ResolvedRuntimeOptions, health: AppHealth): App | undefined {
+  return appPort === undefined ? undefined : { client: createAppClient(appPort, appToken, clock), health };
 }

@@ -1,7 +1,9 @@
 import { Agent, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import type { Clock } from "@mecha/component";
 import { version } from "../version.js";
-import { appHost } from "./port.js";
+
+/** Apps listen on 127.0.0.1 or on ::1. */
+export const appHost = "localhost";
 
 /** What is posted to the app. */
 export interface AppRequest {

@@ -1,6 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Clock } from "@mecha/component";
+import type { AppHealth } from "../app/health.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import type { Outbox } from "../outbox/outbox.js";
 import type { HttpRequest, HttpResponse } from "../server/http.js";
@@ -16,6 +17,8 @@ export interface BlockContext {
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
   readonly outbox: Outbox;
+  /** Whether the app can be given work. */
+  readonly health: AppHealth;
 }
 
 /** A running block: its service, and its plain-HTTP doors if it has any. */

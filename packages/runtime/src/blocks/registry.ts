@@ -23,13 +23,16 @@ export const blocks: { readonly [Name in BlockName]?: Block | "configuration" | 
 export const blockNames = Object.keys(blocks) as BlockName[];
 
 /** The blocks of which a call gets the default component unless it names one: those of apps, and discovery. */
-export const defaultedBlocks: readonly { readonly name: BlockName; readonly named?: boolean }[] = blockNames.flatMap(
-  (name) => {
-    const block = blocks[name];
-    if (block === "mesh") return [{ name }];
-    return typeof block === "object" ? [{ name, named: block.named ?? false }] : [];
-  },
-);
+export const defaultedBlocks: readonly {
+  readonly name: BlockName;
+  readonly named?: boolean;
+  /** The block whose default is this one's, too, where nobody says otherwise. */
+  readonly follows?: BlockName;
+}[] = blockNames.flatMap((name): (typeof defaultedBlocks)[number][] => {
+  const block = blocks[name];
+  if (block === "mesh") return [{ name, follows: "state" }];
+  return typeof block === "object" ? [{ name, named: block.named ?? false }] : [];
+});
 
 /** The blocks that apps call, with their names. */
 export const appBlocks = blockNames.flatMap((name) => {

@@ -193,6 +193,26 @@ describe("the default of a block", () => {
     expect(components).toMatchObject([{ name: "a", defaults: ["state", "pubsub"], implicit: false }]);
   });
 
+  it("of discovery follows that of state where nobody says who serves it", async () => {
+    const shared = defineComponent({
+      ...memory,
+      type: "shared",
+      serves: { ...memory.serves, discovery: { features: [] } },
+    });
+    const defaults = async (...resources: ResourceObject[]) => {
+      const { components, problems } = await checkResources({ resources, components: [shared], environment: {} });
+      expect(problems).toEqual([]);
+      return Object.fromEntries(components.map(({ name, defaults: own }) => [name, own]));
+    };
+    const one = component("one", { type: "shared", default: ["state"] });
+    const other = { type: "shared", default: ["pubsub"] };
+    expect(await defaults(one, component("other", other))).toEqual({ one: ["state", "discovery"], other: ["pubsub"] });
+    expect(await defaults(one, component("other", { ...other, default: ["pubsub", "discovery"] }))).toEqual({
+      one: ["state"],
+      other: ["pubsub", "discovery"],
+    });
+  });
+
   it("cannot be one that does not serve it", async () => {
     const [problem] = await checkPaths([component("a", { blocks: ["secret"] })]);
     expect(problem).toBe('resources[0]: type "memory" does not serve "secret"; it serves: state, pubsub');

@@ -46,6 +46,8 @@ export interface RelationContext {
 export interface ServiceContext extends BlockContext {
   /** The way to the app; undefined if it listens nowhere that is known. */
   readonly app: App | undefined;
+  /** The name of the `kind: App` resource that describes the app, if there is one. */
+  readonly appName: string;
 }
 
 /** The app, as the runtime reaches it. */

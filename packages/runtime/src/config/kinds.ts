@@ -1,6 +1,7 @@
+import { appKind } from "../app/kind.js";
 import { subscriptionKind } from "../subscriptions/kind.js";
 import { componentKind } from "./component-kind.js";
 import type { Kind } from "./kind.js";
 
 /** Every kind of resource, each after those that it refers to: adding one adds a line. */
-export const kinds: readonly Kind[] = [componentKind, subscriptionKind];
+export const kinds: readonly Kind[] = [componentKind, subscriptionKind, appKind];

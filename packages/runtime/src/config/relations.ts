@@ -56,10 +56,13 @@ function findCycle(plan: ComponentPlan, components: readonly ComponentPlan[]): s
   return visit(plan, [plan.name]);
 }
 
-/** Each block's default: the one that says so, or the only one that serves it. Bindings are named as a rule, and need none. */
+/**
+ * Each block's default: the one that says so, or the only one that serves it. Bindings are named as a rule, and need none. Discovery, which apps do
+ * not call, follows the state block where nobody says who serves it: what holds an app's state is what its runtimes share.
+ */
 export function chooseDefaults(components: readonly ComponentPlan[], problems: Problem[]): ComponentPlan[] {
   const defaults = new Map<ComponentPlan, BlockName[]>();
-  for (const { name: block, named = false } of defaultedBlocks) {
+  for (const { name: block, named = false, follows } of defaultedBlocks) {
     const serving = components.filter(({ blocks }) => blocks.includes(block));
     const claiming = serving.filter((plan) => plan.defaults.includes(block));
     const candidates = claiming.length > 0 ? claiming : serving;
@@ -70,6 +73,11 @@ export function chooseDefaults(components: readonly ComponentPlan[], problems: P
       continue;
     }
     if (named && claiming.length === 0) continue;
+    const holder = follows === undefined ? undefined : candidates.find((plan) => defaults.get(plan)?.includes(follows));
+    if (holder !== undefined && claiming.length === 0) {
+      defaults.set(holder, [...(defaults.get(holder) ?? []), block]);
+      continue;
+    }
     const names = candidates.map(({ name }) => `"${name}"`).join(", ");
     const message =
       claiming.length > 0

@@ -1,4 +1,5 @@
 import type { DeliveryResult, Prolong, Settle } from "@mecha/api/pubsub";
+import type { AppHealth } from "../app/health.js";
 import { badRequest, Violations } from "../blocks/validation.js";
 import type { LiveComponent } from "../components/live.js";
 import { createDispatcher, type Delivery, type Dispatcher, type DispatcherOptions } from "./dispatcher.js";
@@ -24,10 +25,11 @@ export interface OpenStream<Item, Response> extends Omit<DispatcherOptions<Item>
   draining(): Response;
 }
 
-/** Serves one stream of deliveries: from `open` until the caller goes, or the runtime drains. */
+/** Serves one stream of deliveries: from `open` until the caller goes, or the runtime drains. An app that is not healthy gets none meanwhile. */
 export async function* serveStream<Open, Item, Response>(
   requests: AsyncIterable<StreamRequest<Open>>,
   signal: AbortSignal,
+  health: AppHealth,
   openStream: (open: Open) => Promise<OpenStream<Item, Response>>,
 ): AsyncGenerator<Response> {
   const incoming = requests[Symbol.asyncIterator]();
@@ -39,6 +41,8 @@ export async function* serveStream<Open, Item, Response>(
     deliver: (deliveries) => outgoing.put(stream.deliveries(deliveries)),
   });
 
+  const followHealth = () => (health.healthy ? dispatcher.resume() : dispatcher.pause());
+  const stopFollowing = health.onTurn(followHealth);
   const answers = new AnswerQueue(outgoing);
   const leave = live.enter();
   // Whoever goes hands back at once, even if nobody reads the stream to its end.
@@ -60,10 +64,12 @@ export async function* serveStream<Open, Item, Response>(
   const answer = async (request: StreamRequest<Open>) => stream.ackResult(await settle(request, dispatcher));
   try {
     yield stream.opened;
+    followHealth();
     void dispatcher.run();
     void serveRequests(incoming, answer, answers, outgoing).then(gone);
     yield* outgoing;
   } finally {
+    stopFollowing();
     signal.removeEventListener("abort", gone);
     live.retired.removeEventListener("abort", drain);
     await dispatcher.close();

@@ -10,7 +10,7 @@ export function createHealthDoors(
   lifecycle: Lifecycle,
   registry: ComponentRegistry,
   recorder: CallRecorder,
-  app: AppHealth | undefined,
+  app: AppHealth,
   moreMetrics: () => Promise<readonly Sample[]>,
 ): Door[] {
   let metrics: Promise<Metrics> | undefined;
@@ -24,7 +24,7 @@ export function createHealthDoors(
       // A component that is away does not make the runtime unready: every replica would leave the balancer at once, and none could answer
       // what needs that component not. Its state is told, and grpc.health has it per block.
       handle: async (_request, response) => {
-        const waiting = lifecycle.phase === "ready" && app?.healthy === false;
+        const waiting = lifecycle.phase === "ready" && !app.healthy;
         const ready = lifecycle.phase === "ready" && !waiting;
         const unhealthy = registry.list().filter(({ health }) => !health.healthy);
         sendJson(response, ready ? 200 : 503, {

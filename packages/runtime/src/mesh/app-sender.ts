@@ -1,6 +1,6 @@
 import * as http from "node:http";
 import * as http2 from "node:http2";
-import { appHost } from "../app/port.js";
+import { appHost } from "../app/client.js";
 import type { Send } from "./exchange.js";
 import { sendHttp1 } from "./send-http1.js";
 import { sendHttp2 } from "./send-http2.js";

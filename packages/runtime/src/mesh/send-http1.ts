@@ -1,5 +1,5 @@
 import * as http from "node:http";
-import { appHost } from "../app/port.js";
+import { appHost } from "../app/client.js";
 import type { Answer, Outbound, OutboundRequest } from "./exchange.js";
 import { endToEnd, trailersOf } from "./headers.js";
 

@@ -1,6 +1,6 @@
 import * as http from "node:http";
 import { type Duplex, PassThrough } from "node:stream";
-import { appHost } from "../app/port.js";
+import { appHost } from "../app/client.js";
 import type { Answer, Outbound, OutboundRequest } from "./exchange.js";
 import { endToEnd } from "./headers.js";
 

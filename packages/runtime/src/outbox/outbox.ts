@@ -56,7 +56,12 @@ const doneMetric: SampledMetric = {
 /** How often a way is looked for that another runtime of the app has opened, in ms. Events of a known way wake their relay. */
 const sweepMs = 30_000;
 
-export function createOutbox({ registry, identity, clock, logger }: Omit<BlockContext, "observer" | "outbox">): Outbox {
+export function createOutbox({
+  registry,
+  identity,
+  clock,
+  logger,
+}: Omit<BlockContext, "observer" | "outbox" | "health">): Outbox {
   const active = new Map<string, Promise<Active>>();
   /** Ways that are being removed, and transactions that are under way, by {@link keyOf}. */
   const leaving = new Set<string>();

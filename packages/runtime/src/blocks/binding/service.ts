@@ -21,7 +21,7 @@ import { consumeInput, logGivenUp, readInputEvent, toDelivery } from "./source.j
 type CallContext = Pick<HandlerContext, "signal">;
 
 /** The binding block: checks a call against what its component describes, and lets the delivery engine move what flows to the app. */
-export function createBindingService({ registry, clock, logger }: BlockContext) {
+export function createBindingService({ registry, clock, logger, health }: BlockContext) {
   const onSourceError = (err: unknown) => logger.warn({ err }, "events cannot be taken or settled now; trying again");
   const onGivenUp = logGivenUp(logger);
   const puller = createPuller(clock, onSourceError);
@@ -77,7 +77,7 @@ export function createBindingService({ registry, clock, logger }: BlockContext) 
       return { data: answer.data, contentType: answer.contentType, metadata: { ...answer.metadata } };
     },
 
-    subscribe: (requests, { signal }: CallContext) => serveStream(requests, signal, open),
+    subscribe: (requests, { signal }: CallContext) => serveStream(requests, signal, health, open),
 
     async pull(request, { signal }: CallContext) {
       if (request.open === undefined) throw badRequest([{ field: "open", description: "is missing" }]);

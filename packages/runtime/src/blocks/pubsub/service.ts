@@ -31,7 +31,7 @@ type CallContext = Pick<HandlerContext, "signal" | "requestHeader">;
 const { maxEntries, maxPublishBytes, maxPageBytes } = pubsubLimits;
 
 /** The pubsub block: checks a request, finds its component, and lets the delivery engine move what flows to the app. */
-export function createPubSubService({ registry, identity, clock, logger }: BlockContext) {
+export function createPubSubService({ registry, identity, clock, logger, health }: BlockContext) {
   const { namespace, appId } = identity;
   const groups = createGroups(registry, identity, (error) =>
     logger.debug({ error: error.message }, "a filter failed on an event"),
@@ -109,7 +109,7 @@ export function createPubSubService({ registry, identity, clock, logger }: Block
     },
 
     subscribe: (requests, { signal }: CallContext) =>
-      serveStream(requests, signal, (open: Open) => openSubscription(open, signal, subscription)),
+      serveStream(requests, signal, health, (open: Open) => openSubscription(open, signal, subscription)),
 
     async pull(request, { signal }: CallContext) {
       if (request.open === undefined) throw badRequest([{ field: "open", description: "is missing" }]);
