@@ -6,5 +6,8 @@ export { ConfigurationError, formatProblem, type Problem } from "./config/proble
 export { resourceJsonSchema } from "./config/schema.js";
 export type { MeshOptions } from "./mesh/options.js";
 export type { RuntimeOptions } from "./options.js";
+export { type ExplainedCall, explainPolicies, type SectionExplanation } from "./policy/explain.js";
+export type { PolicyPlan } from "./policy/plan.js";
+export { readPolicies } from "./policy/read.js";
 export { createRuntime, type Runtime } from "./runtime.js";
 export { logLevels, type RuntimeLogger } from "./telemetry/logger.js";

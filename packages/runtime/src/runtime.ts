@@ -24,6 +24,7 @@ import { createHealthService } from "./health/service.js";
 import { createLazyMesh } from "./mesh/lazy.js";
 import { type ResolvedRuntimeOptions, type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
 import { type Backlog, createOutbox } from "./outbox/outbox.js";
+import { createPolicies } from "./policy/policies.js";
 import { listen } from "./server/listen.js";
 import { createCallRecorder } from "./telemetry/metrics.js";
 import { createObserver } from "./telemetry/observe.js";
@@ -71,6 +72,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const { tracer } = settings;
   const tracing = tracer && (await import("./telemetry/tracing.js")).createTracing(tracer);
   const registry = createComponentRegistry({ ...settings, tracing });
+  const policies = createPolicies();
   const recorder = createCallRecorder();
   const observer = createObserver(recorder, logger, tracing);
   const identity = { appId, namespace, startTime: settings.clock.now() };
@@ -86,7 +88,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const context = { registry, observer, identity, clock: settings.clock, logger, outbox, health };
   const running = appBlocks.map((block) => block.start(context));
   const services = kinds.flatMap(({ kind, start }): [string, ResourceService][] => {
-    const service = start?.({ ...context, app, appName: settings.appName });
+    const service = start?.({ ...context, app, appName: settings.appName, policies });
     return service === undefined ? [] : [[kind, service]];
   });
   const describe = (backlogs: readonly Backlog[] = []) =>
@@ -95,7 +97,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     async () => describe(await outbox.backlogs()),
     () => resourceStatuses(plan, refused),
   );
-  const mesh = settings.mesh && createLazyMesh({ ...settings, options: settings.mesh, registry });
+  const mesh = settings.mesh && createLazyMesh({ ...settings, options: settings.mesh, registry, policies });
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);
     router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));

@@ -6,6 +6,7 @@ import type { AppClient } from "../app/client.js";
 import type { AppHealth } from "../app/health.js";
 import type { BlockContext } from "../blocks/block.js";
 import type { DefinitionLookup } from "../components/definitions.js";
+import type { Policies } from "../policy/policies.js";
 import type { Sample } from "../telemetry/metrics.js";
 import type { ComponentPlan } from "./component-plan.js";
 import type { ResourceDocument } from "./documents.js";
@@ -48,6 +49,8 @@ export interface ServiceContext extends BlockContext {
   readonly app: App | undefined;
   /** The name of the `kind: App` resource that describes the app, if there is one. */
   readonly appName: string;
+  /** What the runtime's policies say. */
+  readonly policies: Policies;
 }
 
 /** The app, as the runtime reaches it. */

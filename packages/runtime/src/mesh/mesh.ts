@@ -3,6 +3,7 @@ import { createFileIdentity, createIssuedIdentity, type Identity } from "@mecha/
 import type { AppHealth } from "../app/health.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import { ensureDataDir } from "../components/start.js";
+import type { Policies } from "../policy/policies.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import { createAppSender } from "./app-sender.js";
 import { balancers } from "./balancer.js";
@@ -33,6 +34,7 @@ export interface MeshContext {
   readonly appPort: number | undefined;
   readonly appToken: string | undefined;
   readonly registry: ComponentRegistry;
+  readonly policies: Policies;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
 }
