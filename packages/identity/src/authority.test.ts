@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../test/helpers.js";
-import { openAuthority, readAuthority } from "./authority.js";
+import { loadAuthority, openAuthority } from "./authority.js";
 import { issueCredentials } from "./issued.js";
 import { uriOf } from "./spiffe.js";
 
@@ -67,7 +67,7 @@ test("what is damaged, incomplete, expired or of another trust domain is refused
   writeFileSync(path, openAuthority(temporaryFolder(), "mecha.internal", now).certificate.toString());
   expect(() => openAuthority(dataDir, "mecha.internal", now)).toThrow(/not the certificate of the authority/);
   writeFileSync(path, good);
-  expect(readAuthority(dataDir, now)?.trustDomain).toBe("mecha.internal");
+  expect(loadAuthority(join(dataDir, "ca"), now).trustDomain).toBe("mecha.internal");
 });
 
 test("credentials say nothing of their key when they are printed", () => {

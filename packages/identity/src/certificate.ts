@@ -40,6 +40,8 @@ export interface CertificateContent {
   readonly commonName: string;
   /** The SPIFFE id, or `spiffe://<trust domain>` for an authority. */
   readonly uri: string;
+  /** A host name that it is for as well. Default: none; runtimes move. */
+  readonly dnsName?: string;
   readonly publicKey: KeyObject;
   /** Ms since the epoch. */
   readonly notBefore: number;
@@ -55,7 +57,7 @@ export interface Issuer {
   readonly key: KeyObject;
 }
 
-const ecdsaWithSha256 = "1.2.840.10045.4.3.2";
+export const ecdsaWithSha256 = "1.2.840.10045.4.3.2";
 const commonNameAttribute = "2.5.4.3";
 
 /** Signs a certificate. */
@@ -81,10 +83,14 @@ export function signCertificate(content: CertificateContent, issuer: Issuer): X5
 }
 
 /** https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#4-constraints-and-usage */
-function createExtensions({ uri, publicKey, isAuthority }: CertificateContent, issuer: Issuer): Extensions {
+function createExtensions(content: CertificateContent, issuer: Issuer): Extensions {
+  const { uri, dnsName, publicKey, isAuthority } = content;
   const usage = isAuthority ? KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign : KeyUsageFlags.digitalSignature;
   const constraints = isAuthority ? { cA: true, pathLenConstraint: 0 } : { cA: false };
-  const names = new SubjectAlternativeName([new GeneralName({ uniformResourceIdentifier: uri })]);
+  const names = new SubjectAlternativeName([
+    ...(dnsName === undefined ? [] : [new GeneralName({ dNSName: dnsName })]),
+    new GeneralName({ uniformResourceIdentifier: uri }),
+  ]);
   const issuerKey = new KeyIdentifier(keyIdentifierOf(createPublicKey(issuer.key)));
   const common = [
     toExtension(id_ce_basicConstraints, true, new BasicConstraints(constraints)),
@@ -98,11 +104,11 @@ function createExtensions({ uri, publicKey, isAuthority }: CertificateContent, i
   return new Extensions(isAuthority ? common : [...common, toExtension(id_ce_extKeyUsage, false, purposes)]);
 }
 
-function toExtension(extnID: string, critical: boolean, value: object): Extension {
+export function toExtension(extnID: string, critical: boolean, value: object): Extension {
   return new Extension({ extnID, critical, extnValue: new OctetString(AsnConvert.serialize(value)) });
 }
 
-function toName(commonName: string): Name {
+export function toName(commonName: string): Name {
   const value = new AttributeValue({ utf8String: commonName });
   return new Name([new RelativeDistinguishedName([new AttributeTypeAndValue({ type: commonNameAttribute, value })])]);
 }
@@ -114,13 +120,13 @@ function createSerialNumber(): ArrayBuffer {
   return toArrayBuffer(bytes);
 }
 
-const spkiOf = (key: KeyObject) => key.export({ type: "spki", format: "der" });
+export const spkiOf = (key: KeyObject) => key.export({ type: "spki", format: "der" });
 
 function keyIdentifierOf(key: KeyObject): ArrayBuffer {
   return toArrayBuffer(createHash("sha256").update(spkiOf(key)).digest().subarray(0, 20));
 }
 
 /** The bytes alone: a Buffer may be a part of a larger ArrayBuffer. */
-function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
+export function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer;
 }

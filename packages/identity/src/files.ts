@@ -1,7 +1,6 @@
 import { createPrivateKey, type X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Clock } from "@mecha/component";
-import { requirePrivate } from "./authority.js";
 import {
   type Credentials,
   createListeners,
@@ -10,6 +9,7 @@ import {
   type IdentityLogger,
   parseCertificates,
 } from "./identity.js";
+import { requirePrivate } from "./private-files.js";
 import { formatSpiffeId, parseSpiffeId, type SpiffeId, uriOf } from "./spiffe.js";
 
 /** Where the certificates stand that somebody else makes and renews: cert-manager, SPIRE. Each is a PEM file. */

@@ -1,4 +1,22 @@
-export { type Authority, openAuthority } from "./authority.js";
+export {
+  type Authority,
+  type CreateAuthorityOptions,
+  createAuthority,
+  loadAuthority,
+  openAuthority,
+} from "./authority.js";
+export { defaultAuthorityPort } from "./authority-id.js";
+export { type AuthorityServer, type ServeAuthorityOptions, serveAuthority } from "./ca/options.js";
+export {
+  type CreateTokenOptions,
+  createToken,
+  defaultTokenTtlMs,
+  listTokens,
+  maxTokenTtlMs,
+  revokeToken,
+  type TokenInfo,
+} from "./ca/tokens.js";
+export { createEnrolledIdentity, type EnrolledIdentityOptions } from "./enrolled/identity.js";
 export { createFileIdentity, type FileIdentityOptions, type IdentityFiles } from "./files.js";
 export { type Credentials, type Identity, IdentityError, type IdentityLogger } from "./identity.js";
 export { createIssuedIdentity, type IssuedIdentityOptions, issueCredentials } from "./issued.js";

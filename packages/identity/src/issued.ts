@@ -65,9 +65,10 @@ export function issueCredentials(authority: Authority, id: SpiffeId, now: number
   const expireTime = now + certificateLifetimeMs;
   const certificate = authority.issue({ id, publicKey, notBefore: now, notAfter: expireTime });
   const key = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  const ca = authority.authorities.join("");
   return {
     id,
     expireTime,
-    secrets: () => ({ key, cert: certificate.toString(), ca: authority.certificate.toString() }),
+    secrets: () => ({ key, cert: certificate.toString(), ca }),
   };
 }

@@ -3,16 +3,24 @@ import type { PeerCertificate, SecureContextOptions } from "node:tls";
 import type { Credentials } from "./identity.js";
 import { formatSpiffeId, parseSpiffeId, type SpiffeId, uriOf } from "./spiffe.js";
 
-/** What both sides of every connection between runtimes ask for. OpenSSL verifies the chain and its times; who it is is verified here. */
+/** What every connection is like that certificates are proved on. */
+export const tlsSettings = {
+  minVersion: "TLSv1.3",
+  maxVersion: "TLSv1.3",
+  // A resumed session would skip the certificates, and outlive them.
+  secureOptions: constants.SSL_OP_NO_TICKET,
+} as const satisfies SecureContextOptions;
+
+/**
+ * What both sides of every connection between runtimes ask for. OpenSSL verifies the chain and its times; who it is is verified here. The chain
+ * may lead to any of the authorities that the credentials trust: there are two while one takes the place of the other.
+ */
 export function mutualTls(
   credentials: Credentials,
 ): SecureContextOptions & { requestCert: true; rejectUnauthorized: true } {
   return {
     ...credentials.secrets(),
-    minVersion: "TLSv1.3",
-    maxVersion: "TLSv1.3",
-    // A resumed session would skip the certificates, and outlive them.
-    secureOptions: constants.SSL_OP_NO_TICKET,
+    ...tlsSettings,
     requestCert: true,
     rejectUnauthorized: true,
   };
