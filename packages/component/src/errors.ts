@@ -21,6 +21,7 @@ export const reasons = {
   COMPONENT_UNAVAILABLE: "unavailable",
   COMPONENT_REPLACED: "unavailable",
   OUTCOME_UNKNOWN: "unknown",
+  ACCESS_DENIED: "permission_denied",
   APP_NOT_FOUND: "not_found",
   APP_UNAVAILABLE: "unavailable",
   TOO_MANY_HOPS: "failed_precondition",

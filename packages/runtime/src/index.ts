@@ -1,4 +1,5 @@
 export type { IdentityFiles } from "@mecha/identity";
+export { type AccessExplanation, type AccessQuestion, explainAccess } from "./access/explain.js";
 export { type AppDescription, type ReadAppsOptions, readApps } from "./app/read-apps.js";
 export { type CheckOptions, type CheckResult, checkResources } from "./config/check.js";
 export type { ResourceObject } from "./config/documents.js";

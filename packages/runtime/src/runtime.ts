@@ -3,6 +3,7 @@ import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import { Health } from "@mecha/api/health";
 import { AdminService, type GetInfoResponse, RuntimeService } from "@mecha/api/runtime";
 import { createInProcessTransport, type RpcServer } from "@mecha/rpc";
+import { createAccessControl } from "./access/control.js";
 import { createAppClient } from "./app/client.js";
 import { type AppHealth, createAppHealth } from "./app/health.js";
 import { appBlocks } from "./blocks/registry.js";
@@ -18,6 +19,7 @@ import { type Plan, planResources, plansOf } from "./config/plan.js";
 import { ConfigurationError, formatProblem, type Problem } from "./config/problem.js";
 import { resourceStatuses } from "./config/status.js";
 import { watchFiles } from "./config/watch.js";
+import { createGate } from "./gate/gate.js";
 import { createHealthDoors } from "./health/doors.js";
 import { createLifecycle } from "./health/lifecycle.js";
 import { createHealthService } from "./health/service.js";
@@ -84,11 +86,12 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
 
   const health = createAppHealth({ ...settings, port: settings.appPort, onFailed: settings.onAppFailed });
   const app = createApp(settings, health);
+  const gate = createGate({ access: createAccessControl(appId, logger) });
   const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
   const context = { registry, observer, identity, clock: settings.clock, logger, outbox, health };
   const running = appBlocks.map((block) => block.start(context));
   const services = kinds.flatMap(({ kind, start }): [string, ResourceService][] => {
-    const service = start?.({ ...context, app, appName: settings.appName, policies });
+    const service = start?.({ ...context, app, appName: settings.appName, policies, gate });
     return service === undefined ? [] : [[kind, service]];
   });
   const describe = (backlogs: readonly Backlog[] = []) =>
@@ -97,7 +100,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     async () => describe(await outbox.backlogs()),
     () => resourceStatuses(plan, refused),
   );
-  const mesh = settings.mesh && createLazyMesh({ ...settings, options: settings.mesh, registry, policies });
+  const mesh = settings.mesh && createLazyMesh({ ...settings, options: settings.mesh, registry, policies, gate });
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);
     router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));

@@ -6,6 +6,7 @@ import type { AppClient } from "../app/client.js";
 import type { AppHealth } from "../app/health.js";
 import type { BlockContext } from "../blocks/block.js";
 import type { DefinitionLookup } from "../components/definitions.js";
+import type { Gate } from "../gate/gate.js";
 import type { Policies } from "../policy/policies.js";
 import type { Sample } from "../telemetry/metrics.js";
 import type { ComponentPlan } from "./component-plan.js";
@@ -51,6 +52,8 @@ export interface ServiceContext extends BlockContext {
   readonly appName: string;
   /** What the runtime's policies say. */
   readonly policies: Policies;
+  /** What other apps' calls pass before they reach the app. */
+  readonly gate: Gate;
 }
 
 /** The app, as the runtime reaches it. */

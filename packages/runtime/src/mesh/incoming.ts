@@ -4,6 +4,7 @@ import * as tls from "node:tls";
 import { type Clock, ComponentError } from "@mecha/component";
 import { type Credentials, type Identity, mutualTls, verifyPeer } from "@mecha/identity";
 import type { AppHealth } from "../app/health.js";
+import type { Gate } from "../gate/gate.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { AppSender } from "./app-sender.js";
 import { callerHeader, endToEnd, hopsHeader, tokenHeader } from "./headers.js";
@@ -32,6 +33,7 @@ export interface IncomingOptions {
   /** By which the app can tell its runtime's requests from others. */
   readonly appToken: string | undefined;
   readonly health: AppHealth;
+  readonly gate: Gate;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
 }
@@ -134,7 +136,7 @@ async function listen(server: tls.Server, host: string, port: number): Promise<n
 
 /** Passes a call to the app, with who calls. */
 async function serve(
-  { identity, app, appToken, health, logger }: IncomingOptions,
+  { identity, app, appToken, health, gate, logger }: IncomingOptions,
   caller: string,
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
@@ -148,14 +150,16 @@ async function serve(
     }
     // The other runtime has done the same; but what the app gets is ours to answer for.
     const target = normalizeTarget(inbound.target);
+    const isWebSocket = headers[":method"] === "CONNECT" && headers[":protocol"] === "websocket";
+    const { method, hasBody } = inbound;
+    // What asks for a WebSocket is a GET to the app.
+    gate.admit({ from: caller, method: isWebSocket ? "GET" : method, path: pathOf(target), headers });
     const { expect: _, ...rest } = endToEnd(headers);
     const proof =
       appToken === undefined
         ? {}
         : { [tokenHeader]: appToken, authorization: rest.authorization ?? `Bearer ${appToken}` };
     const all = { ...rest, ...proof, [callerHeader]: caller, [hopsHeader]: String(headers[hopsHeader] ?? 0) };
-    const isWebSocket = headers[":method"] === "CONNECT" && headers[":protocol"] === "websocket";
-    const { method, hasBody } = inbound;
     const request = {
       method,
       target,
@@ -172,6 +176,12 @@ async function serve(
     const known = error instanceof ComponentError ? error : notAnswered(self, error);
     refuse(inbound, known, logger);
   }
+}
+
+/** A target without its query. */
+function pathOf(target: string): string {
+  const end = target.indexOf("?");
+  return end === -1 ? target : target.slice(0, end);
 }
 
 const isRefused = (error: unknown) => error instanceof Error && "code" in error && error.code === "ECONNREFUSED";

@@ -3,6 +3,7 @@ import { createFileIdentity, createIssuedIdentity, type Identity } from "@mecha/
 import type { AppHealth } from "../app/health.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import { ensureDataDir } from "../components/start.js";
+import type { Gate } from "../gate/gate.js";
 import type { Policies } from "../policy/policies.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import { createAppSender } from "./app-sender.js";
@@ -35,6 +36,7 @@ export interface MeshContext {
   readonly appToken: string | undefined;
   readonly registry: ComponentRegistry;
   readonly policies: Policies;
+  readonly gate: Gate;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
 }
@@ -65,8 +67,8 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
       const app = createAppSender(context.appPort);
       closeApp = app.close;
       const { host, port } = options;
-      const { appToken } = context;
-      incoming = await listenForPeers({ host, port, identity, app, appToken, health, clock, logger });
+      const { appToken, gate } = context;
+      incoming = await listenForPeers({ host, port, identity, app, appToken, health, gate, clock, logger });
       const address = options.addressFor(incoming.port);
       if (incoming.port !== options.port && options.port !== 0) {
         logger.info({ port: incoming.port }, `somebody has port ${options.port}: the mesh port is ${incoming.port}`);
