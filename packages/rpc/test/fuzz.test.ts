@@ -7,21 +7,11 @@ import { createTransport, serve } from "../src/index.js";
 import { EnvelopeReader } from "../src/wire/envelope.js";
 import { echoRoutes } from "./echo-service.js";
 import { EchoRequestSchema, EchoService } from "./gen/echo_pb.js";
+import { createRandom, mutate } from "./random.js";
 
 // Random and mutated bytes, for a second in every test run and for as long as MECHA_FUZZ_SECONDS says. A failure prints its seed.
 const seconds = Number(process.env.MECHA_FUZZ_SECONDS ?? 1);
 const seed = Number(process.env.MECHA_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
-
-/** Mulberry32: small, and the same everywhere. */
-function createRandom(start: number): (below: number) => number {
-  let state = start;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const path = "/mecha.rpc.test.v1.EchoService/Echo";
 const body = toBinary(EchoRequestSchema, create(EchoRequestSchema, { text: "hello", labels: { a: "b" } }));
@@ -55,26 +45,6 @@ const templates = [
   Buffer.from(`GET ${path.replace("Echo", "Read")}?encoding=json&message=%7B%7D HTTP/1.1\r\nhost: x\r\n\r\n`),
   Buffer.concat([Buffer.from(http2Preface), settings, http2Request]),
 ];
-
-function mutate(template: Buffer, random: (below: number) => number): Buffer {
-  const bytes = Buffer.from(template);
-  for (let count = random(8); count > 0; count--) bytes[random(bytes.length)] = random(256);
-  const from = random(bytes.length);
-  switch (random(5)) {
-    case 0:
-      return bytes.subarray(0, from);
-    case 1:
-      return Buffer.concat([
-        bytes.subarray(0, from),
-        Buffer.from(Array.from({ length: random(64) }, () => random(256))),
-        bytes.subarray(from),
-      ]);
-    case 2:
-      return Buffer.concat([bytes, bytes.subarray(from)]);
-    default:
-      return bytes;
-  }
-}
 
 test(
   `random and mutated bytes neither stop nor hang the server (seed ${seed})`,

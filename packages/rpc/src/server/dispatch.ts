@@ -9,6 +9,7 @@ import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
 import type { Delegate } from "./delegate.js";
 import type { Exchange, ExchangeEnvironment } from "./exchange.js";
 import { limitBody, limitReader } from "./handed-limits.js";
+import type { Http1DirectExchange } from "./http1-direct-exchange.js";
 import { Http1Exchange } from "./http1-exchange.js";
 import { Http2Exchange } from "./http2-exchange.js";
 import { encodeRefusal } from "./refuse.js";
@@ -16,6 +17,8 @@ import { type ServedRoute, type Service, toSentError } from "./service.js";
 
 /** Sends each request the shortest way: refused, served directly, or handed to what serves everything else. */
 export interface Dispatcher {
+  /** A plain call over HTTP/1.1; says whether it is served, and if not, nothing has happened to it. */
+  onCall(exchange: Http1DirectExchange): boolean;
   onRequest(request: IncomingMessage, response: ServerResponse): void;
   onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, flags: number, raw: string[]): void;
   /** A request that waits for a word before it sends its body. */
@@ -125,6 +128,16 @@ export function createDispatcher({
     hand(request, response);
   };
   return {
+    onCall(exchange) {
+      const route = routes.get(exchange.url);
+      if (route === undefined || isProxied(exchange.url, exchange.head.headers)) return false;
+      const format = matchConnectUnary(route, exchange);
+      if (format === undefined) return false;
+      const refusal = refusalOf(exchange);
+      if (refusal) refuse(exchange, refusal);
+      else handleConnectUnary(service, route, exchange, format);
+      return true;
+    },
     onRequest,
     onCheckContinue(request, response) {
       if (!isProxied(request.url, request.headers)) response.writeContinue();

@@ -3,6 +3,8 @@ import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import type { ProxyHandler, ServerTlsOptions } from "../options.js";
+import type { ExchangeEnvironment } from "./exchange.js";
+import { Http1Connection, type Http1Serving } from "./http1-connection.js";
 import type { Limits } from "./limits.js";
 import { sniff } from "./sniff.js";
 
@@ -19,22 +21,31 @@ export interface Listener {
   readonly closed: Promise<void>;
 }
 
+/** What a listener needs. */
+export interface ListenerOptions {
+  readonly limits: Limits;
+  readonly tls: ServerTlsOptions | undefined;
+  readonly proxy: ProxyHandler | undefined;
+  readonly environment: ExchangeEnvironment;
+  /** Serves a plain call over HTTP/1.1, or says that it is for `h1`. */
+  readonly onCall: Http1Serving["serve"];
+}
+
+/** How long an HTTP/1.1 connection may be idle after an answer. */
+const keepAliveMs = 65_000;
+
 /** An HTTP/1.1 client may close its side after the request and still wants the answer. */
 const halfOpen = { noDelay: true, allowHalfOpen: true };
 
 /** Makes the listener; nothing listens yet. */
-export function createListener(
-  limits: Limits,
-  tlsOptions: ServerTlsOptions | undefined,
-  proxy: ProxyHandler | undefined,
-): Listener {
+export function createListener({ limits, tls: tlsOptions, proxy, environment, onCall }: ListenerOptions): Listener {
   const h1 = http.createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
     // A unary body's timeout is ours (a long upload stream is legitimate).
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(1000, Math.ceil(limits.headersTimeoutMs / 4)),
-    keepAliveTimeout: 65_000,
+    keepAliveTimeout: keepAliveMs,
     noDelay: true,
     // What is not the proxy's is served as if it had not asked to change protocols (from Node 24.9 on; before that it is refused).
     shouldUpgradeCallback: ({ url, headers }) => proxy?.takes(url ?? "", headers) === true,
@@ -51,6 +62,7 @@ export function createListener(
     streamResetBurst: limits.maxResetsPerSecond * 10,
   });
   const sockets = new Set<net.Socket>();
+  const direct = new Set<Http1Connection>();
   const sessions = new Set<http2.ServerHttp2Session>();
   const undecided = new Set<net.Socket>();
 
@@ -60,21 +72,41 @@ export function createListener(
     session.once("close", () => sessions.delete(session));
   });
 
+  const serving: Http1Serving = {
+    environment,
+    maxHeaderBytes: limits.maxHeaderBytes,
+    headersTimeoutMs: limits.headersTimeoutMs,
+    keepAliveMs,
+    serve: onCall,
+    handOver: (socket) => void h1.emit("connection", socket),
+    left: (connection) => void direct.delete(connection),
+  };
+  const serveHttp1 = (socket: net.Socket): Http1Connection => {
+    const connection = new Http1Connection(socket, serving);
+    direct.add(connection);
+    return connection;
+  };
   const track = (socket: net.Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   };
   const accept = (socket: net.Socket) => {
     if (socket instanceof tls.TLSSocket) {
-      (socket.alpnProtocol === "h2" ? h2 : h1).emit("connection", socket);
+      if (socket.alpnProtocol === "h2") h2.emit("connection", socket);
+      else serveHttp1(socket);
       return;
     }
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));
-    sniff(socket, limits.headersTimeoutMs, (isHttp2) => {
+    sniff(socket, limits.headersTimeoutMs, (isHttp2, seen) => {
       undecided.delete(socket);
-      if (isHttp2) socket.allowHalfOpen = false;
-      (isHttp2 ? h2 : h1).emit("connection", socket);
+      if (!isHttp2) {
+        serveHttp1(socket).read(seen);
+        return;
+      }
+      socket.allowHalfOpen = false;
+      socket.unshift(seen);
+      h2.emit("connection", socket);
     });
   };
 
@@ -94,6 +126,7 @@ export function createListener(
     drain() {
       server.close();
       for (const socket of undecided) socket.destroy();
+      for (const connection of direct) connection.drain();
       // An HTTP/1.1 connection that is busy now is told with its answer, or closed here once it is idle.
       h1.prependListener("request", (_request, response) => {
         response.shouldKeepAlive = false;

@@ -46,17 +46,18 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
   const { bodyTimeoutMs, writeTimeoutMs } = limits;
   const watch = createWatch(Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4));
   const shutdown = new AbortController();
-  const { onRequest, onStream, onCheckContinue, onUpgrade } = createDispatcher({
+  const environment = { watch, bodyTimeoutMs, writeTimeoutMs, secure: options.tls !== undefined };
+  const { onCall, onRequest, onStream, onCheckContinue, onUpgrade } = createDispatcher({
     service,
     routes,
-    environment: { watch, bodyTimeoutMs, writeTimeoutMs, secure: options.tls !== undefined },
+    environment,
     guard: options.guard,
     delegate: createLazyDelegate(options, limits, shutdown.signal),
     proxy: options.proxy,
     fallback: options.fallback ?? notFound,
     cors: createCors(options.allowedOrigins ?? []),
   });
-  const listener = createListener(limits, options.tls, options.proxy);
+  const listener = createListener({ limits, tls: options.tls, proxy: options.proxy, environment, onCall });
   listener.h1.on("request", onRequest);
   listener.h1.on("checkContinue", onCheckContinue);
   listener.h2.on("stream", onStream);

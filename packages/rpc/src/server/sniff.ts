@@ -3,11 +3,11 @@ import type { Socket } from "node:net";
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
- * Tells HTTP/2 from HTTP/1.1 by a connection's first bytes, and puts them back. No method begins with "PRI", so three bytes decide.
+ * Tells HTTP/2 from HTTP/1.1 by a connection's first bytes, which it gives with its decision. No method begins with "PRI", so three bytes decide.
  *
  * A connection that says nothing within the timeout is destroyed.
  */
-export function sniff(socket: Socket, timeoutMs: number, decided: (http2: boolean) => void): void {
+export function sniff(socket: Socket, timeoutMs: number, decided: (http2: boolean, seen: Buffer) => void): void {
   let seen: Buffer | undefined;
   const onReadable = () => {
     const chunk: Buffer | null = socket.read();
@@ -17,8 +17,7 @@ export function sniff(socket: Socket, timeoutMs: number, decided: (http2: boolea
     const matches = seen.compare(preface, 0, length, 0, length) === 0;
     if (matches && length < 3) return;
     stop();
-    socket.unshift(seen);
-    decided(matches);
+    decided(matches, seen);
   };
   const onGone = () => {
     stop();
