@@ -6,7 +6,7 @@ export type { ResourceObject } from "./config/documents.js";
 export { ConfigurationError, formatProblem, type Problem } from "./config/problem.js";
 export { resourceJsonSchema } from "./config/schema.js";
 export type { MeshOptions } from "./mesh/options.js";
-export type { RuntimeOptions } from "./options.js";
+export type { EdgeOptions, RuntimeOptions } from "./options.js";
 export { type ExplainedCall, explainPolicies, type SectionExplanation } from "./policy/explain.js";
 export type { PolicyPlan } from "./policy/plan.js";
 export { readPolicies } from "./policy/read.js";

@@ -29,6 +29,11 @@ export interface RuntimeOptions {
   knownComponentTypes?: readonly string[];
   /** Where to listen for apps; false: nowhere, calls go through `runtime.transport` only. Default: false. */
   listen?: ListenOptions | false;
+  /**
+   * Where to listen for outsiders: their calls reach the apps that a Policy exposes (`edge: { expose: true }`), as calls of this app, and nothing else;
+   * no token is asked for, and any `Host` and `Origin` may call, so policies say who may. Needs `mesh`. Default: nowhere.
+   */
+  edge?: EdgeOptions;
   /** What a caller over the network must send as `authorization: Bearer …`. Default when listening: `MECHA_API_TOKEN`, else none is asked for. */
   token?: string;
   /** Names that callers may use in `Host`, beside loopback names and the address listened on. Default: none. */
@@ -74,6 +79,16 @@ export interface RuntimeOptions {
   healthIntervalMs?: number;
 }
 
+/** Where outsiders call. */
+export interface EdgeOptions {
+  /** The address. Default 127.0.0.1. */
+  host?: string;
+  /** The TCP port, 0 to 65535; 0 takes any free one. */
+  port: number;
+  /** PEM files for HTTPS, read at the start. Default: plain HTTP, for behind something that ends TLS. */
+  tls?: { certificate: string; key: string };
+}
+
 /** Every option with its value. */
 export interface ResolvedRuntimeOptions {
   readonly appId: string;
@@ -86,6 +101,7 @@ export interface ResolvedRuntimeOptions {
   readonly resolveComponent: (type: string) => Promise<ComponentDefinition | undefined>;
   readonly knownComponentTypes: readonly string[];
   readonly listen: ListenOptions | false;
+  readonly edge: EdgeOptions | undefined;
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
@@ -125,6 +141,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     resolveComponent: options.resolveComponent ?? (async () => undefined),
     knownComponentTypes: options.knownComponentTypes ?? [],
     listen,
+    edge: options.edge,
     token,
     allowedHosts: options.allowedHosts ?? [],
     allowedOrigins: options.allowedOrigins ?? [],

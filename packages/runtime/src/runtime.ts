@@ -24,9 +24,15 @@ import { createHealthDoors } from "./health/doors.js";
 import { createLifecycle } from "./health/lifecycle.js";
 import { createHealthService } from "./health/service.js";
 import { createLazyMesh } from "./mesh/lazy.js";
-import { type ResolvedRuntimeOptions, type RuntimeOptions, resolveRuntimeOptions } from "./options.js";
+import {
+  type EdgeOptions,
+  type ResolvedRuntimeOptions,
+  type RuntimeOptions,
+  resolveRuntimeOptions,
+} from "./options.js";
 import { type Backlog, createOutbox } from "./outbox/outbox.js";
 import { createPolicies } from "./policy/policies.js";
+import { listenAtEdge } from "./server/edge.js";
 import { listen } from "./server/listen.js";
 import { createCallRecorder } from "./telemetry/metrics.js";
 import { createObserver } from "./telemetry/observe.js";
@@ -37,6 +43,8 @@ export interface Runtime {
   readonly transport: Transport;
   /** Where apps reach it: `http://127.0.0.1:3600` or `unix:/path`; undefined if it listens nowhere. */
   readonly endpoint: string | undefined;
+  /** Where outsiders reach the apps that policies expose; undefined without an edge port. */
+  readonly edgeEndpoint: string | undefined;
   /** Where its admin socket is: `unix:/path`; undefined without one. */
   readonly adminEndpoint: string | undefined;
   /** Whether it takes calls: false once it drains. */
@@ -86,7 +94,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
 
   const health = createAppHealth({ ...settings, port: settings.appPort, onFailed: settings.onAppFailed });
   const app = createApp(settings, health);
-  const gate = createGate({ access: createAccessControl(appId, logger) });
+  const gate = createGate({ ...settings, access: createAccessControl(appId, logger), policies });
   const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
   const context = { registry, observer, identity, clock: settings.clock, logger, outbox, health };
   const running = appBlocks.map((block) => block.start(context));
@@ -138,6 +146,13 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       allowedOrigins,
       logger,
     });
+    servers.push(server);
+    return server.endpoint;
+  };
+
+  const listenForOutsiders = async (where: EdgeOptions): Promise<string> => {
+    if (mesh === undefined) throw new TypeError("option `edge` needs `mesh`: outsiders' calls go to other apps");
+    const server = await listenAtEdge(where, mesh.edge);
     servers.push(server);
     return server.endpoint;
   };
@@ -209,6 +224,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   };
 
   let endpoint: string | undefined;
+  let edgeEndpoint: string | undefined;
   let adminEndpoint: string | undefined;
   try {
     const problems = await change(plan);
@@ -220,6 +236,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     }
     if (settings.adminSocket) adminEndpoint = await listenForAdmin();
     if (settings.listen !== false) endpoint = await listenOn(settings.listen, false);
+    if (settings.edge !== undefined) edgeEndpoint = await listenForOutsiders(settings.edge);
     if (app !== undefined && registry.defaultOf("discovery") !== undefined) await mesh?.serveApp(health);
     if (settings.watchResources) stopWatching = await watchFiles(plan.watched, reload);
   } catch (error) {
@@ -227,11 +244,12 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     throw error;
   }
   lifecycle.turn("ready");
-  logger.info({ endpoint, appId, namespace }, "ready");
+  logger.info({ endpoint, ...(edgeEndpoint !== undefined && { edgeEndpoint }), appId, namespace }, "ready");
 
   return {
     transport: createInProcessTransport(routes),
     endpoint,
+    edgeEndpoint,
     adminEndpoint,
     get ready() {
       return lifecycle.phase === "ready";

@@ -1,11 +1,24 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { type Clock, ComponentError } from "@mecha/component";
 import type { AccessControl } from "../access/control.js";
+import type { HeaderMap } from "../mesh/headers.js";
+import { Kept } from "../policy/kept.js";
+import type { Applied, Effective, Policies } from "../policy/policies.js";
+import { Bulkhead } from "../policy/sections/bulkhead.js";
+import { TokenBucket } from "../policy/sections/rate-limit.js";
+import type { SectionValue } from "../policy/sections.js";
+import type { RuntimeLogger } from "../telemetry/logger.js";
+import { holderOf } from "./api-keys.js";
+import { answerCors } from "./cors.js";
+import { onlyHeaders, tooLarge } from "./request.js";
+import { tokenOf, withoutToken } from "./token.js";
+import { badToken, type Claims, createVerifier, type Verifier } from "./verifier.js";
 
 /** What a call of another app passes before it reaches this runtime's app. */
 export interface Gate {
   readonly access: AccessControl;
-  /** Lets a call in, or throws why not. */
-  admit(arrival: Arrival): void;
+  /** Judges a call; at once, unless a token or a turn must be waited for. Never rejects. */
+  admit(arrival: Arrival): Verdict | Promise<Verdict>;
 }
 
 /** A call at the gate. */
@@ -15,14 +28,169 @@ export interface Arrival {
   readonly method: string;
   /** In its normal form, without the query. */
   readonly path: string;
+  /** As they came. */
   readonly headers: IncomingHttpHeaders;
+  /** Calls back when the caller goes. */
+  onGone(gone: () => void): void;
 }
 
-export function createGate({ access }: Pick<Gate, "access">): Gate {
+/** What becomes of a call. */
+export interface Verdict {
+  /** Why it is refused; undefined if it is let in. */
+  readonly refusal?: unknown;
+  /** Answered here, by `answerHeaders` alone: a preflight. */
+  readonly isPreflight?: boolean;
+  /** What its answer bears, whatever it is. */
+  readonly answerHeaders?: HeaderMap;
+  /** How large its body may be. */
+  readonly maxBytes?: number | undefined;
+  /** The headers that reach the app, of those that would. */
+  filter(headers: HeaderMap): HeaderMap;
+  /** It is over: who waits may come. */
+  leave(): void;
+}
+
+const free: Verdict = { filter: (headers) => headers, leave() {} };
+
+/** What an AccessPolicy asks for the holder of an API key by. No token can say it: it is taken out of what tokens say. */
+const holderClaim = "mecha/api-key";
+
+export interface GateOptions {
+  readonly appId: string;
+  readonly access: AccessControl;
+  readonly policies: Policies;
+  readonly clock: Clock;
+  readonly logger: RuntimeLogger;
+}
+
+/**
+ * A call passes, in this order: where its page is from, its size, its API key, its token, the access policies, the rate limit, and the app's
+ * concurrency. What proves who calls is asked for on every path that some framework may take for the policy's.
+ */
+export function createGate({ appId, access, policies, clock, logger }: GateOptions): Gate {
+  const verifiers = new Kept<SectionValue<"jwt">, Verifier>((value) => createVerifier(value, clock, logger));
+  const buckets = new Kept<SectionValue<"rateLimit">, TokenBucket>((value) => new TokenBucket(value, clock));
+  const turns = new Kept<SectionValue<"concurrency">, Bulkhead>((value) => new Bulkhead(value, clock));
+
+  const judge = (arrival: Arrival): Verdict | Promise<Verdict> => {
+    const { from, method, path, headers } = arrival;
+    const effective = policies.forCall(appId, arrival);
+    const similar = policies.similarTo(appId, arrival);
+    const cors = effective.cors && answerCors(effective.cors.value, arrival);
+    const answerHeaders = cors?.headers ?? {};
+    if (cors?.isPreflight === true) return { ...free, isPreflight: true, answerHeaders };
+
+    /** What follows what proves who calls. */
+    const proceed = (claims: Claims | undefined, holder: string | undefined): Verdict | Promise<Verdict> => {
+      const known = claims === undefined && holder === undefined ? undefined : { ...claims, [holderClaim]: holder };
+      access.check({ from, method, path, claims: known });
+      limitRate(effective.rateLimit, from);
+      const maxBytes = effective.request?.value.maxBytes;
+      if (maxBytes !== undefined && Number(headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+      const turn = turns.of(effective.concurrency, appId);
+      const verdict: Verdict = {
+        answerHeaders,
+        maxBytes,
+        filter: (all) => filter(effective, all, claims, holder),
+        leave: () => turn?.leave(),
+      };
+      const entered = turn?.enter(arrival.onGone) ?? true;
+      if (entered === true) return verdict;
+      const settle = (isIn: boolean): Verdict => (isIn ? verdict : { ...free, answerHeaders, refusal: busy(appId) });
+      return entered instanceof Promise ? entered.then(settle) : settle(entered);
+    };
+
+    try {
+      const holder = first([effective, ...similar], "apiKeys", (section) => holderOf(section.value, arrival));
+      const tokens = [effective, ...similar].flatMap(({ jwt }) => (jwt === undefined ? [] : [jwt]));
+      if (tokens.length === 0) return proceed(undefined, holder);
+      return verifyAll(tokens, headers)
+        .then((claims) => proceed(claims, holder))
+        .catch((refusal: unknown): Verdict => ({ ...free, answerHeaders: challenge(answerHeaders, refusal), refusal }));
+    } catch (refusal) {
+      return { ...free, answerHeaders: challenge(answerHeaders, refusal), refusal };
+    }
+  };
+
+  /** All tokens that are asked for; what they say, together. */
+  const verifyAll = async (
+    sections: readonly Applied<SectionValue<"jwt">>[],
+    headers: IncomingHttpHeaders,
+  ): Promise<Claims | undefined> => {
+    let all: Claims | undefined;
+    for (const section of sections) {
+      const token = tokenOf(section.value, headers);
+      if (token === undefined) {
+        if (section.value.required) throw badToken("there is none");
+        continue;
+      }
+      const { [holderClaim]: _, ...claims } = await verifiers.of(section, appId).verify(token);
+      all = { ...all, ...claims };
+    }
+    return all;
+  };
+
+  const limitRate = (section: Effective["rateLimit"], from: string) => {
+    if (section === undefined) return;
+    const target = section.value.per === "caller" ? from : "";
+    const waitMs = buckets.of(section, target).take();
+    if (waitMs === 0) return;
+    const whose = section.value.per === "caller" ? ` of app "${from}"` : "";
+    throw new ComponentError("RATE_LIMITED", `app "${appId}" takes no more calls${whose} just now`, {
+      retryAfterMs: waitMs,
+      metadata: { app: appId },
+    });
+  };
+
   return {
     access,
-    admit({ from, method, path }) {
-      access.check({ from, method, path, claims: undefined });
+    admit(arrival) {
+      try {
+        return judge(arrival);
+      } catch (refusal) {
+        return { ...free, refusal };
+      }
     },
   };
+}
+
+/** The first that a section of `effective` gives. All are asked: each may refuse. */
+function first<Name extends "apiKeys", Result>(
+  effective: readonly Effective[],
+  name: Name,
+  ask: (section: NonNullable<Effective[Name]>) => Result | undefined,
+): Result | undefined {
+  const found = effective.flatMap((one) => {
+    const section = one[name];
+    return section === undefined ? [] : [ask(section)];
+  });
+  return found.find((result) => result !== undefined);
+}
+
+function filter(
+  { request, jwt, apiKeys }: Effective,
+  headers: HeaderMap,
+  claims: Claims | undefined,
+  holder: string | undefined,
+): HeaderMap {
+  let kept = request?.value.allowHeaders === undefined ? headers : onlyHeaders(headers, request.value.allowHeaders);
+  if (jwt !== undefined) kept = withoutToken(jwt.value, kept);
+  if (apiKeys !== undefined)
+    kept = Object.fromEntries(Object.entries(kept).filter(([name]) => name !== apiKeys.value.header));
+  return {
+    ...kept,
+    ...(claims !== undefined && { "mecha-claims": Buffer.from(JSON.stringify(claims)).toString("base64url") }),
+    ...(holder !== undefined && { "mecha-api-key": holder }),
+  };
+}
+
+/** RFC 6750, section 3: what a caller who proved nothing is told to show. */
+function challenge(headers: HeaderMap, refusal: unknown): HeaderMap {
+  if (!(refusal instanceof ComponentError) || refusal.reason !== "BAD_TOKEN") return headers;
+  return { ...headers, "www-authenticate": 'Bearer error="invalid_token"' };
+}
+
+function busy(app: string): ComponentError {
+  const message = `app "${app}" has as many calls as it takes`;
+  return new ComponentError("APP_UNAVAILABLE", message, { metadata: { app }, retryAfterMs: 1_000 });
 }

@@ -19,9 +19,22 @@ const invokePrefix = "/invoke/";
 
 const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** @param token what proves a caller to this runtime: it goes no further */
-export function createFront(outgoing: Outgoing, token: string | undefined, logger: RuntimeLogger): Front {
+export interface FrontOptions {
+  readonly outgoing: Outgoing;
+  /** What proves a caller to this runtime: it goes no further. */
+  readonly token: string | undefined;
+  /** Throws where a call may not go on. Default: all may. */
+  allow?(app: string, inbound: Inbound): void;
+  readonly logger: RuntimeLogger;
+}
+
+export function createFront({ outgoing, token, allow, logger }: FrontOptions): Front {
   const pass = (inbound: Inbound, { app }: Destination) => {
+    try {
+      allow?.(app, inbound);
+    } catch (error) {
+      return refuse(inbound, error, logger);
+    }
     if (dnsLabel.test(app)) void outgoing.call(app, inbound);
     else {
       const message = `${JSON.stringify(app)} is no app id: it is 1 to 63 of a-z, 0-9 and "-"`;

@@ -5,9 +5,11 @@ import { type Clock, ComponentError } from "@mecha/component";
 import { type Credentials, type Identity, mutualTls, verifyPeer } from "@mecha/identity";
 import type { AppHealth } from "../app/health.js";
 import type { Gate } from "../gate/gate.js";
+import { limitBody, tooLarge } from "../gate/request.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { AppSender } from "./app-sender.js";
-import { callerHeader, endToEnd, hopsHeader, tokenHeader } from "./headers.js";
+import type { Inbound } from "./exchange.js";
+import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader } from "./headers.js";
 import { fromStream } from "./inbound-stream.js";
 import { normalizeTarget } from "./path.js";
 import { appUnavailable, refuse } from "./refusal.js";
@@ -141,7 +143,8 @@ async function serve(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
 ): Promise<void> {
-  const inbound = fromStream(stream, headers);
+  let inbound = fromStream(stream, headers);
+  let leave = () => {};
   const self = identity.current.id.appId;
   try {
     if (headers[":authority"] !== self) {
@@ -153,13 +156,25 @@ async function serve(
     const isWebSocket = headers[":method"] === "CONNECT" && headers[":protocol"] === "websocket";
     const { method, hasBody } = inbound;
     // What asks for a WebSocket is a GET to the app.
-    gate.admit({ from: caller, method: isWebSocket ? "GET" : method, path: pathOf(target), headers });
+    const admitted = gate.admit({
+      from: caller,
+      method: isWebSocket ? "GET" : method,
+      path: pathOf(target),
+      headers,
+      onGone: inbound.onGone,
+    });
+    const verdict = admitted instanceof Promise ? await admitted : admitted;
+    if (verdict.answerHeaders !== undefined) inbound = answeringWith(inbound, verdict.answerHeaders);
+    if (verdict.isPreflight === true) return void inbound.respond(204, {}, true);
+    if (verdict.refusal !== undefined) throw verdict.refusal;
+    leave = once(verdict.leave);
     const { expect: _, ...rest } = endToEnd(headers);
+    const filtered = verdict.filter(rest);
     const proof =
       appToken === undefined
         ? {}
-        : { [tokenHeader]: appToken, authorization: rest.authorization ?? `Bearer ${appToken}` };
-    const all = { ...rest, ...proof, [callerHeader]: caller, [hopsHeader]: String(headers[hopsHeader] ?? 0) };
+        : { [tokenHeader]: appToken, authorization: filtered.authorization ?? `Bearer ${appToken}` };
+    const all = { ...filtered, ...proof, [callerHeader]: caller, [hopsHeader]: String(headers[hopsHeader] ?? 0) };
     const request = {
       method,
       target,
@@ -168,14 +183,40 @@ async function serve(
       awaitsContinue: isWebSocket || (hasBody && inbound.awaitsContinue),
     };
     const send = isWebSocket ? app.upgrade : await app.sender(String(headers["content-type"] ?? ""));
-    const { attempt } = await relay(inbound, request, send);
+    const { maxBytes } = verdict;
+    if (maxBytes !== undefined && hasBody) {
+      const whole = inbound;
+      inbound = limitBody(whole, maxBytes, () => {
+        if (whole.responded) whole.breakOff();
+        else refuse(whole, tooLarge(maxBytes), logger);
+      });
+    }
+    const { attempt } = await relay(inbound, request, send, leave);
     if (attempt !== "answered" && attempt !== "gone") throw attempt.error;
   } catch (error) {
+    leave();
     if (inbound.responded) return;
     if (isRefused(error)) health.suspect();
     const known = error instanceof ComponentError ? error : notAnswered(self, error);
     refuse(inbound, known, logger);
   }
+}
+
+function once(act: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) act();
+    done = true;
+  };
+}
+
+/** A request whose answer, whatever it is, bears these headers too. */
+function answeringWith(inbound: Inbound, headers: HeaderMap): Inbound {
+  return Object.create(inbound, {
+    respond: {
+      value: (status: number, own: HeaderMap, ends: boolean) => inbound.respond(status, { ...own, ...headers }, ends),
+    },
+  }) as Inbound;
 }
 
 /** A target without its query. */

@@ -3,12 +3,15 @@ import { ComponentError } from "@mecha/component";
 import type { ProxyHandler } from "@mecha/rpc";
 import { sendError } from "../server/http.js";
 import { fromComponentError } from "../telemetry/errors.js";
+import type { Front } from "./front.js";
 import type { Mesh, MeshContext } from "./mesh.js";
 
 /** The mesh of a runtime. It is loaded, with its TLS and certificates, by the first call, or when there is an app to be found. */
 export interface LazyMesh {
   /** For the app-facing listener. */
   readonly proxy: ProxyHandler;
+  /** For the edge port. */
+  readonly edge: ProxyHandler;
   serveApp: Mesh["serveApp"];
   leave: Mesh["leave"];
   close: Mesh["close"];
@@ -39,33 +42,40 @@ export function createLazyMesh(context: MeshContext): LazyMesh {
       "this runtime cannot prove who it is, so it calls no other app; its log says why",
     );
   };
-  return {
-    proxy: {
-      takes: (url, headers) => headers["mecha-app"] !== undefined || url.startsWith("/invoke/"),
-      handle(request, response) {
-        if (mesh !== undefined) mesh.handle(request, response);
-        else void loadAndHandle(request, response);
-      },
-      upgrade(request, socket, head) {
-        if (mesh !== undefined) mesh.upgrade(request, socket, head);
-        else
-          get().then(
-            (loaded) => loaded.upgrade(request, socket, head),
-            (error: unknown) => {
-              explain(error);
-              socket.end("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-            },
-          );
-      },
+  /** Hands requests to one of the mesh's fronts, once it is there. */
+  const handTo = (pick: (mesh: Mesh) => Front): ProxyHandler => ({
+    takes: (url, headers) => headers["mecha-app"] !== undefined || url.startsWith("/invoke/"),
+    handle(request, response) {
+      if (mesh !== undefined) pick(mesh).handle(request, response);
+      else void loadAndHandle(pick, request, response);
     },
+    upgrade(request, socket, head) {
+      if (mesh !== undefined) pick(mesh).upgrade(request, socket, head);
+      else
+        get().then(
+          (loaded) => pick(loaded).upgrade(request, socket, head),
+          (error: unknown) => {
+            explain(error);
+            socket.end("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+          },
+        );
+    },
+  });
+  return {
+    proxy: handTo((loaded) => loaded),
+    edge: handTo((loaded) => loaded.edge),
     serveApp: async (app) => (await get()).serveApp(app),
     leave: async () => mesh?.leave(),
     close: async (timedOut) => mesh?.close(timedOut),
   };
 
-  async function loadAndHandle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function loadAndHandle(
+    pick: (mesh: Mesh) => Front,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     try {
-      (await get()).handle(request, response);
+      pick(await get()).handle(request, response);
     } catch (error) {
       await sendError(response, fromComponentError(explain(error)));
     }

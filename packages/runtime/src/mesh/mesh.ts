@@ -9,6 +9,7 @@ import type { RuntimeLogger } from "../telemetry/logger.js";
 import { createAppSender } from "./app-sender.js";
 import { balancers } from "./balancer.js";
 import { type CurrentDiscovery, createDirectory } from "./directory.js";
+import { createEdge } from "./edge.js";
 import { createFront, type Front } from "./front.js";
 import { type Incoming, listenForPeers } from "./incoming.js";
 import type { ResolvedMeshOptions } from "./options.js";
@@ -18,6 +19,8 @@ import { type Registration, register } from "./registration.js";
 
 /** What lets apps call one another. */
 export interface Mesh extends Front {
+  /** Takes the calls of outsiders. */
+  readonly edge: Front;
   /** Takes calls for the app: listens on the mesh port and registers with discovery. */
   serveApp(health: AppHealth): Promise<void>;
   /** Is found no more, and waits until those who know this instance know that. */
@@ -55,13 +58,15 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
   const peers = createPeers(identity);
   const directory = createDirectory({ namespace, current, clock, logger });
   const balancer = balancers[options.balancing]();
-  const front = createFront(createOutgoing({ directory, peers, balancer, logger }), context.token, logger);
+  const outgoing = createOutgoing({ directory, peers, balancer, logger });
+  const front = createFront({ outgoing, token: context.token, logger });
   let incoming: Incoming | undefined;
   let registration: Registration | undefined;
   let closeApp = () => {};
 
   return {
     ...front,
+    edge: createEdge({ appId, outgoing, policies: context.policies, logger }),
     async serveApp(health) {
       if (context.appPort === undefined) return;
       const app = createAppSender(context.appPort);

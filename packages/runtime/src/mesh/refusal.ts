@@ -6,7 +6,7 @@ import type { Inbound } from "./exchange.js";
 import type { HeaderMap } from "./headers.js";
 
 /** The HTTP statuses that say more than the one of their code. */
-const statuses: Readonly<Record<string, number>> = { TOO_MANY_HOPS: 508 };
+const statuses: Readonly<Record<string, number>> = { TOO_MANY_HOPS: 508, TOO_LARGE: 413 };
 
 /** Answers a call that goes no further: in the form of its protocol, with its reason and, where waiting helps, `retry-after`. */
 export function refuse(inbound: Inbound, error: unknown, logger: RuntimeLogger): void {

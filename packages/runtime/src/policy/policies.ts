@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type PolicyPlan, sectionsOf } from "./plan.js";
-import { mismatch, type PolicyCall, type Rule, rulesFor } from "./rules.js";
+import { isSimilar, mismatch, type PolicyCall, type Rule, rulesFor } from "./rules.js";
 import type { PolicyTarget } from "./section.js";
 import { type SectionName, type SectionValue, sectionNames, sections } from "./sections.js";
 
@@ -21,6 +21,11 @@ export type Effective = { readonly [Name in SectionName]?: Applied<SectionValue<
 export interface Policies {
   /** What holds for a call to an app: what policies say, else what holds by default. */
   forCall(app: string, call: PolicyCall): Effective;
+  /**
+   * What policies say of calls that are almost this one: of paths that some framework may take for the same, since letter case, matrix parameters and
+   * a slash at the end make no difference to it. What protects an app must hold for these, too.
+   */
+  similarTo(app: string, call: PolicyCall): readonly Effective[];
   /** What holds for calls of a component; undefined if no policy is for it. */
   forComponent(name: string): Effective | undefined;
   /** Makes these policies what runs. */
@@ -37,6 +42,8 @@ const defaults: Effective = Object.fromEntries(
     return byDefault === undefined ? [] : [[name, { value: schema.parse(byDefault), policy: "default" }]];
   }),
 );
+
+const none: readonly Effective[] = [];
 
 /** The rules for one target. */
 interface Table {
@@ -71,16 +78,21 @@ export function createPolicies(): Policies {
     return { rules, same: isForAll ? gather(rules, defaults) : undefined };
   };
 
+  const tableFor = (app: string): Table => {
+    let table = tables.get(app);
+    if (table === undefined) {
+      // Whoever makes up app ids fills no memory.
+      if (tables.size >= 1_000) tables.clear();
+      table = tableOf({ type: "app", name: app });
+      tables.set(app, table);
+    }
+    return table;
+  };
+
   return {
     forCall(app, call) {
       if (plans.length === 0) return defaults;
-      let table = tables.get(app);
-      if (table === undefined) {
-        // Whoever makes up app ids fills no memory.
-        if (tables.size >= 1_000) tables.clear();
-        table = tableOf({ type: "app", name: app });
-        tables.set(app, table);
-      }
+      const table = tableFor(app);
       return (
         table.same ??
         gather(
@@ -88,6 +100,11 @@ export function createPolicies(): Policies {
           defaults,
         )
       );
+    },
+    similarTo(app, call) {
+      const table = plans.length === 0 ? undefined : tableFor(app);
+      if (table === undefined || table.same !== undefined) return none;
+      return table.rules.filter((rule) => isSimilar(rule, call)).map((rule) => gather([rule], {}));
     },
     forComponent(name) {
       const rules = rulesFor(plans, { type: "component", name });

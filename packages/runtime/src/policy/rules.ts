@@ -81,6 +81,12 @@ export function mismatch({ policy: { match }, path }: Rule, call: PolicyCall): s
   return match.headers === undefined ? undefined : unmetHeader(match.headers, call.headers);
 }
 
+/** Whether a rule is not for a call only because the path is written in another way than some framework reads it. */
+export function isSimilar({ policy, path }: Rule, call: PolicyCall): boolean {
+  if (path === undefined || path.matches(call.path) || !path.covers(call.path)) return false;
+  return mismatch({ policy, path: undefined }, call) === undefined;
+}
+
 /** Whether there is a call that both are for. */
 export function canMatchBoth(a: Rule, b: Rule): boolean {
   const [one, other] = [a.policy, b.policy];

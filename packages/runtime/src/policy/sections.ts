@@ -1,11 +1,17 @@
 import type { z } from "zod";
 import type { Section } from "./section.js";
+import { apiKeys } from "./sections/api-keys.js";
 import { balancing } from "./sections/balancing.js";
 import { bulkhead } from "./sections/bulkhead.js";
 import { circuitBreaker } from "./sections/circuit-breaker.js";
+import { concurrency } from "./sections/concurrency.js";
+import { cors } from "./sections/cors.js";
+import { edge } from "./sections/edge.js";
 import { fault } from "./sections/fault.js";
+import { jwt } from "./sections/jwt.js";
 import { outlierEjection } from "./sections/outlier-ejection.js";
 import { rateLimit } from "./sections/rate-limit.js";
+import { request } from "./sections/request.js";
 import { retry } from "./sections/retry.js";
 import { split } from "./sections/split.js";
 import { timeout } from "./sections/timeout.js";
@@ -20,7 +26,13 @@ export const sections = {
   balancing,
   outlierEjection,
   fault,
+  edge,
+  cors,
+  request,
+  apiKeys,
+  jwt,
   rateLimit,
+  concurrency,
 } as const satisfies Record<string, Section>;
 
 export type SectionName = keyof typeof sections;

@@ -39,7 +39,7 @@ export async function listen(options: ListenerOptions): Promise<RpcServer> {
       jsonOptions: { ignoreUnknownFields: false },
     });
   } catch (error) {
-    throw explain(error, options.listen);
+    throw explainListening(error, options.listen);
   }
 }
 
@@ -57,7 +57,8 @@ async function open({ doors, logger }: ListenerOptions, request: HttpRequest, re
   }
 }
 
-function explain(error: unknown, where: ListenOptions): Error {
+/** An error of listening, with what to do about it. */
+export function explainListening(error: unknown, where: ListenOptions): Error {
   const { code } = error as NodeJS.ErrnoException;
   const place = "path" in where ? where.path : `${where.host ?? "127.0.0.1"}:${where.port ?? 0}`;
   const hints: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-import { z } from "@mecha/component";
+import { type Clock, z } from "@mecha/component";
 import { defineSection } from "../section.js";
 
 const unitsS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
@@ -61,3 +61,41 @@ export const rateLimit = defineSection({
     }
   },
 });
+
+type RateLimitValue = z.output<typeof rateLimit.schema>;
+
+/** How many calls there may be at once. */
+export function burstOf({ rate, burst }: Pick<RateLimitValue, "rate" | "burst">): number {
+  return burst ?? Math.max(1, Math.floor(rate));
+}
+
+/** A token bucket: fills at the rate, holds the burst, and each call takes one. */
+export class TokenBucket {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  readonly #clock: Clock;
+  #tokens: number;
+  #filledAt: number;
+
+  constructor(value: Pick<RateLimitValue, "rate" | "burst">, clock: Clock) {
+    this.#perSecond = value.rate;
+    this.#burst = burstOf(value);
+    this.#clock = clock;
+    this.#tokens = this.#burst;
+    this.#filledAt = clock.now();
+  }
+
+  /** Takes a token: 0, or in how many ms there will be one. */
+  take(): number {
+    const now = this.#clock.now();
+    // A clock that was set back fills nothing.
+    const filled = (Math.max(0, now - this.#filledAt) / 1000) * this.#perSecond;
+    this.#tokens = Math.min(this.#burst, this.#tokens + filled);
+    this.#filledAt = now;
+    if (this.#tokens >= 1) {
+      this.#tokens--;
+      return 0;
+    }
+    return Math.ceil(((1 - this.#tokens) / this.#perSecond) * 1000);
+  }
+}
