@@ -17,12 +17,12 @@ export interface LazyMesh {
   close: Mesh["close"];
 }
 
-export function createLazyMesh(context: MeshContext): LazyMesh {
+export function createLazyMesh(context: Omit<MeshContext, "identity">): LazyMesh {
   let mesh: Mesh | undefined;
   let loading: Promise<Mesh> | undefined;
   const load = async (): Promise<Mesh> => {
-    const { createMesh } = await import("./mesh.js");
-    mesh = createMesh(context);
+    const [{ createMesh }, { createIdentity }] = await Promise.all([import("./mesh.js"), import("./identity.js")]);
+    mesh = createMesh({ ...context, identity: await createIdentity(context) });
     return mesh;
   };
   /** What failed is tried again by the next call: somebody may have put the certificates right. */

@@ -1,8 +1,7 @@
 import type { Clock } from "@mecha/component";
-import { createFileIdentity, createIssuedIdentity, type Identity } from "@mecha/identity";
+import type { Identity } from "@mecha/identity";
 import type { AppHealth } from "../app/health.js";
 import type { ComponentRegistry } from "../components/registry.js";
-import { ensureDataDir } from "../components/start.js";
 import type { Gate } from "../gate/gate.js";
 import type { Policies } from "../policy/policies.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
@@ -31,6 +30,7 @@ export interface Mesh extends Front {
 
 export interface MeshContext {
   readonly options: ResolvedMeshOptions;
+  readonly identity: Identity;
   readonly appId: string;
   readonly namespace: string;
   readonly dataDir: string;
@@ -47,10 +47,10 @@ export interface MeshContext {
 /** How long it takes until everybody who watches has heard that an instance has left, in ms. */
 const heardMs = 250;
 
-/** Makes the mesh; nothing listens yet, and nobody is called. Throws an IdentityError where this runtime cannot prove who it is. */
+/** Makes the mesh; nothing listens yet, and nobody is called. It closes the identity. */
 export function createMesh({ options, registry, clock, logger, ...context }: MeshContext): Mesh {
   const { appId, namespace } = context;
-  const identity = createIdentity({ options, clock, logger, ...context });
+  const { identity } = context;
   const current = (): CurrentDiscovery => {
     const { live, serve } = registry.use("discovery", "");
     return { live, discovery: serve };
@@ -105,20 +105,4 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
       await over;
     },
   };
-}
-
-function createIdentity({
-  options,
-  appId,
-  namespace,
-  dataDir,
-  clock,
-  logger,
-}: Pick<MeshContext, "options" | "appId" | "namespace" | "dataDir" | "clock" | "logger">): Identity {
-  const { certificates, trustDomain } = options;
-  if (certificates !== undefined) {
-    return createFileIdentity({ files: certificates, id: { namespace, appId }, clock, logger });
-  }
-  ensureDataDir(dataDir);
-  return createIssuedIdentity({ id: { trustDomain, namespace, appId }, dataDir, clock, logger });
 }

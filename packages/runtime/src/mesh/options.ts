@@ -15,6 +15,12 @@ export interface MeshOptions {
   trustDomain?: string;
   /** Certificates that somebody else makes and renews. Default: those of a development authority in the data directory, which is made if it is not there. */
   certificates?: IdentityFiles;
+  /**
+   * An authority of several hosts that this runtime enrols with (`mecha ca serve`): `host:port`, and a one-time token for the app, which a runtime that was
+   * enrolled before needs no more. The key is kept in the data directory. Not with `certificates`. Default: `MECHA_CA`, with the token from
+   * `MECHA_ENROLL_TOKEN`; else none.
+   */
+  authority?: { address: string; token?: string };
   /** The app's version, at most 128 characters. Default: `MECHA_APP_VERSION`, else none. */
   version?: string;
   /** The failure domain that this runtime is in, at most 128 characters. Default: `MECHA_ZONE`, else none. */
@@ -33,6 +39,7 @@ export interface ResolvedMeshOptions {
   addressFor(port: number): string;
   readonly trustDomain: string;
   readonly certificates: IdentityFiles | undefined;
+  readonly authority: { readonly address: string; readonly token?: string; readonly trustDomain?: string } | undefined;
   readonly version: string;
   readonly zone: string;
   readonly weight: number;
@@ -60,12 +67,28 @@ export function resolveMeshOptions(
     addressFor: (port) => toAddress(given.advertise ?? reachable(host), port),
     trustDomain,
     certificates: given.certificates,
+    authority: authorityOf(given, environment),
     version: label("version", given.version ?? environment.MECHA_APP_VERSION ?? ""),
     zone: label("zone", given.zone ?? environment.MECHA_ZONE ?? ""),
     weight: integer("weight", given.weight ?? 100, 1_000),
     balancing: given.balancing ?? "least-request",
     asked: options !== undefined,
   };
+}
+
+function authorityOf(
+  { authority, certificates, trustDomain }: MeshOptions,
+  environment: Readonly<Record<string, string | undefined>>,
+): ResolvedMeshOptions["authority"] {
+  const address = authority?.address ?? (certificates === undefined ? environment.MECHA_CA || undefined : undefined);
+  if (address === undefined) return undefined;
+  if (certificates !== undefined) {
+    throw new TypeError(
+      "options `mesh.certificates` and `mesh.authority` cannot both say who this runtime is; leave one out",
+    );
+  }
+  const token = authority?.token ?? (environment.MECHA_ENROLL_TOKEN || undefined);
+  return { address, ...(token !== undefined && { token }), ...(trustDomain !== undefined && { trustDomain }) };
 }
 
 /** "host", "host:port", "::1" and "[::1]:port", with the port where none is said. */
