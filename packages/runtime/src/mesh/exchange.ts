@@ -46,16 +46,23 @@ export interface Answer {
   /** The other side wants the body. */
   continued(): void;
   information(status: number, headers: HeaderMap): void;
-  /** The answer begins; `trailers` gives what came after its body, once that has ended. */
-  responded(response: {
-    readonly status: number;
-    readonly headers: HeaderMap;
-    readonly body: Readable;
-    readonly ends: boolean;
-    trailers(): HeaderMap;
-  }): void;
+  /** The answer begins. */
+  responded(response: Response): void;
   /** There will be no answer, or no rest of it. */
   failed(failure: Failure): void;
+}
+
+/** An answer that has begun. */
+export interface Response {
+  readonly status: number;
+  readonly headers: HeaderMap;
+  readonly body: Readable;
+  /** Whether no body follows. */
+  readonly ends: boolean;
+  /** What came after its body, once that has ended. */
+  trailers(): HeaderMap;
+  /** Whether the runtime that answers says that its app did nothing with the request. Default: no. */
+  readonly untouched?: boolean;
 }
 
 /** Why there is no answer. */

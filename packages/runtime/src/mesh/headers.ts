@@ -21,6 +21,8 @@ export const maxHops = 16;
 export const hopsHeader = "mecha-hops";
 /** Who calls, as the receiving runtime has verified it. */
 export const callerHeader = "mecha-caller";
+/** Whether the app did nothing with a call that its runtime refuses: then it may go to another instance. Only runtimes hear of it. */
+export const untouchedHeader = "mecha-untouched";
 /** Which app a Connect or gRPC call is for. */
 export const appHeader = "mecha-app";
 /** The runtime's token, for callers who need `authorization` for something else. */

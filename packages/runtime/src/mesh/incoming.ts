@@ -191,8 +191,8 @@ async function serve(
         else refuse(whole, tooLarge(maxBytes), logger);
       });
     }
-    const { attempt } = await relay(inbound, request, send, leave);
-    if (attempt !== "answered" && attempt !== "gone") throw attempt.error;
+    const { attempt } = await relay(inbound, request, send, { over: leave });
+    if (typeof attempt === "object") throw attempt.error;
   } catch (error) {
     leave();
     if (inbound.responded) return;

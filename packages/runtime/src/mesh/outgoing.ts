@@ -1,14 +1,17 @@
-import { ComponentError } from "@mecha/component";
+import { type Clock, ComponentError } from "@mecha/component";
+import type { Policies } from "../policy/policies.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
-import type { Balancer, Endpoint } from "./balancer.js";
+import type { AttemptObserver } from "./attempt-observer.js";
+import type { balancers } from "./balancer.js";
+import type { KeptBytes } from "./body.js";
 import type { Directory } from "./directory.js";
-import type { Failure, Inbound, OutboundRequest } from "./exchange.js";
+import { createEngines } from "./engines.js";
+import type { Inbound, OutboundRequest } from "./exchange.js";
 import { endToEnd, hopsHeader, hopsOf, maxHops } from "./headers.js";
+import { OutgoingCall } from "./outgoing-call.js";
 import { normalizeTarget } from "./path.js";
 import type { Peers } from "./peers.js";
-import { appUnavailable, refuse } from "./refusal.js";
-import { relay } from "./relay.js";
-import { sendHttp2 } from "./send-http2.js";
+import { refuse } from "./refusal.js";
 
 /** Passes the app's calls on to other apps. */
 export interface Outgoing {
@@ -17,73 +20,45 @@ export interface Outgoing {
 }
 
 export interface OutgoingOptions {
+  /** The app that calls. */
+  readonly appId: string;
   readonly directory: Directory;
   readonly peers: Peers;
-  readonly balancer: Balancer;
+  readonly policies: Policies;
+  /** How calls are spread where no policy says it. */
+  readonly balancing: keyof typeof balancers;
+  readonly clock: Clock;
   readonly logger: RuntimeLogger;
+  /** Is told of every attempt. Default: nobody is. */
+  readonly observer?: AttemptObserver | undefined;
+  /** Numbers from 0 to 1, without 1. Default: `Math.random`. */
+  readonly random?: () => number;
 }
 
-export function createOutgoing({ directory, peers, balancer, logger }: OutgoingOptions): Outgoing {
-  async function send(app: string, inbound: Inbound): Promise<void> {
-    const request = toRequest(inbound);
-    const { endpoints, weightless } = await directory.find(app);
-    if (endpoints.length === 0) throw appUnavailable(app, nobody(app, weightless));
-    const left = [...endpoints];
-    let last: Failure | undefined;
-    while (left.length > 0) {
-      const endpoint = choose(app, left);
-      left.splice(left.indexOf(endpoint), 1);
-      const outcome = await attempt(app, endpoint, inbound, request);
-      if (outcome === undefined) return;
-      last = outcome;
-      logger.debug(
-        { app, address: endpoint.instance.address, error: last.error.message },
-        "an instance did not take a call",
-      );
-      if (!last.untouched) break;
-    }
-    const where = `none of the ${endpoints.length} instance${endpoints.length === 1 ? "" : "s"} of app "${app}" took the call`;
-    const whether = last?.untouched ? "" : "; it may have reached the app";
-    throw appUnavailable(app, `${where}${whether}: ${last?.error.message ?? "none is left"}`);
-  }
+/** What calls share. */
+export interface OutgoingContext extends Required<Omit<OutgoingOptions, "policies" | "balancing" | "observer">> {
+  readonly observer: AttemptObserver | undefined;
+  /** The bodies that are kept to be sent again. */
+  readonly kept: KeptBytes;
+}
 
-  /** Those that could not be reached a moment ago come last. */
-  function choose(app: string, left: readonly Endpoint[]): Endpoint {
-    const good = left.filter(({ instance }) => !peers.isAvoided(app, instance.address));
-    return balancer.pick(good.length > 0 ? good : left);
-  }
-
-  /** Tries one instance; undefined if that settled the call. */
-  async function attempt(
-    app: string,
-    endpoint: Endpoint,
-    inbound: Inbound,
-    request: OutboundRequest,
-  ): Promise<Failure | undefined> {
-    endpoint.inFlight += 1;
-    let counted = true;
-    const done = () => {
-      if (counted) endpoint.inFlight -= 1;
-      counted = false;
-    };
-    try {
-      const found = peers.session(app, endpoint.instance.address);
-      const session = found instanceof Promise ? await found : found;
-      const { attempt, bodyUsed } = await relay(inbound, request, (...call) => sendHttp2(session, app, ...call), done);
-      if (attempt === "answered" || attempt === "gone") return undefined;
-      return { error: attempt.error, untouched: attempt.untouched && !bodyUsed };
-    } catch (error) {
-      done();
-      return { error: error instanceof Error ? error : new Error(String(error)), untouched: true };
-    }
-  }
-
+export function createOutgoing({ policies, balancing, random = Math.random, ...options }: OutgoingOptions): Outgoing {
+  const context: OutgoingContext = { observer: undefined, ...options, random, kept: { used: 0 } };
+  const engines = createEngines({ policies, balancing, clock: options.clock, random });
   return {
     async call(app, inbound) {
       try {
-        await send(app, inbound);
+        const request = toRequest(inbound);
+        const effective = policies.forCall(app, {
+          from: options.appId,
+          // What asks for a WebSocket is a GET to its caller.
+          method: inbound.method === "CONNECT" ? "GET" : inbound.method,
+          path: withoutQuery(request.target),
+          headers: inbound.headers,
+        });
+        await new OutgoingCall(app, inbound, request, engines.of(app, effective), context).run();
       } catch (error) {
-        if (!inbound.responded) refuse(inbound, error, logger);
+        if (!inbound.responded) refuse(inbound, error, options.logger);
       }
     },
   };
@@ -97,8 +72,8 @@ function toRequest(inbound: Inbound): OutboundRequest {
     const message = `the call was passed on ${maxHops} times (${hopsHeader}): apps call one another in a circle`;
     throw new ComponentError("TOO_MANY_HOPS", message);
   }
-  const { expect: _, ...rest } = endToEnd(inbound.headers);
-  const headers = { ...rest, [hopsHeader]: String(hops + 1) };
+  const { expect: _, ...headers } = endToEnd(inbound.headers);
+  headers[hopsHeader] = String(hops + 1);
   return { method, target: targetOf(inbound), headers, hasBody, awaitsContinue: awaitsContinue && hasBody };
 }
 
@@ -107,8 +82,7 @@ function targetOf({ method, target }: Inbound): string {
   return normalizeTarget(target);
 }
 
-function nobody(app: string, weightless: number): string {
-  return weightless === 0
-    ? `app "${app}" has no instance now: it is down, or just starting`
-    : `all ${weightless} instances of app "${app}" have weight 0, so none takes calls`;
+function withoutQuery(target: string): string {
+  const end = target.indexOf("?");
+  return end === -1 ? target : target.slice(0, end);
 }

@@ -34,6 +34,8 @@ interface Peer {
 export function createPeers(identity: Identity): Peers {
   const peers = new Map<string, Peer>();
   const sessions = new Set<http2.ClientHttp2Session>();
+  /** Those that could not be reached when they were last tried: as a rule none, and then nothing is looked up. */
+  const avoided = new Set<Peer>();
   const keyOf = (app: string, address: string) => `${app}@${address}`;
   let closed = false;
 
@@ -47,6 +49,7 @@ export function createPeers(identity: Identity): Peers {
   /** Instances come and go: of one that is neither connected nor avoided nothing is kept. */
   const forget = (peer: Peer, app: string, address: string) => {
     const inUse = peer.session !== undefined || peer.connecting !== undefined || peer.avoidedUntil > performance.now();
+    if (peer.avoidedUntil <= performance.now()) avoided.delete(peer);
     if (!inUse && peers.get(keyOf(app, address)) === peer) peers.delete(keyOf(app, address));
   };
 
@@ -70,9 +73,11 @@ export function createPeers(identity: Identity): Peers {
       watch(session);
       peer.session = session;
       peer.avoidedUntil = 0;
+      avoided.delete(peer);
       return session;
     } catch (error) {
       peer.avoidedUntil = performance.now() + avoidMs;
+      avoided.add(peer);
       setTimeout(() => forget(peer, app, address), avoidMs + 1).unref();
       throw error;
     } finally {
@@ -92,7 +97,8 @@ export function createPeers(identity: Identity): Peers {
       peer.connecting ??= connect(peer, app, address);
       return peer.connecting;
     },
-    isAvoided: (app, address) => (peers.get(keyOf(app, address))?.avoidedUntil ?? 0) > performance.now(),
+    isAvoided: (app, address) =>
+      avoided.size > 0 && (peers.get(keyOf(app, address))?.avoidedUntil ?? 0) > performance.now(),
     async close() {
       closed = true;
       stopListening();

@@ -1,85 +1,123 @@
-import type { Failure, Inbound, Outbound, OutboundRequest, Send } from "./exchange.js";
+import { type Body, streamed } from "./body.js";
+import type { Failure, Inbound, Outbound, OutboundRequest, Response, Send } from "./exchange.js";
+import type { HeaderMap } from "./headers.js";
 
 /** How long a sender may go on with a body that nobody wants any more, in ms. */
 const unwantedBodyMs = 5_000;
 
-/** How an attempt ended that brought no answer, and may be followed by another. */
-export type Attempt = "answered" | "gone" | Failure;
+/** How an attempt ended: an answer went back, the caller had left, an answer was declined, or there was none. The last two may be followed by another. */
+export type Attempt = "answered" | "gone" | "declined" | Failure;
+
+/** What is asked and told while a request is passed on. */
+export interface RelayOptions {
+  /** The request's body. Default: it is sent as it comes. */
+  readonly body?: Body;
+  /** Whether an answer that begins goes back; one that does not is dropped. Default: every one does. */
+  accept?(response: Response): boolean;
+  /** Told once, when the exchange is over: the answer came whole, with its trailers; it broke off, or never came; or the caller left, or it was stopped. */
+  over?(end: "whole" | "broken" | "given-up", trailers: HeaderMap): void;
+  /** Calls back when the caller leaves. Default: asks the request. */
+  onGone?(gone: () => void): void;
+  /** Is given what ends the exchange at once, with `error` if there was no answer yet. */
+  stoppable?(stop: (error: Error) => void): void;
+}
 
 /**
- * Passes one request on and its answer back: streams both ways as they come, so that a slow reader slows the sender down and nothing is kept.
- * Resolves once the answer has begun to go back, or with why there is none; then nothing was answered and, if `bodyUsed` says false, no byte of
- * the body was taken. `over` is called when the exchange is, however it ended; perhaps more than once.
+ * Passes one request on and its answer back: streams both ways as they come, so that a slow reader slows the sender down and nothing is kept but
+ * what the body keeps. Resolves once the answer has begun to go back, or with why there is none; then nothing was answered.
  */
 export function relay(
   inbound: Inbound,
   request: OutboundRequest,
   send: Send,
-  over: () => void = () => {},
-): Promise<{ attempt: Attempt; bodyUsed: boolean }> {
+  options: RelayOptions = {},
+): Promise<{ attempt: Attempt }> {
   return new Promise((resolve) => {
-    let bodyUsed = false;
+    const body = options.body ?? streamed(inbound);
+    let isSending = false;
     let settled = false;
-    let finished = false;
+    let isOver = false;
     const settle = (attempt: Attempt) => {
       settled = true;
-      resolve({ attempt, bodyUsed });
+      resolve({ attempt });
+    };
+    const end = (how: "whole" | "broken" | "given-up", trailers: HeaderMap = {}) => {
+      if (isOver) return;
+      isOver = true;
+      options.over?.(how, trailers);
     };
 
-    const pipeBody = () => {
-      if (bodyUsed || !inbound.hasBody) return;
-      bodyUsed = true;
-      inbound.body.pipe(outbound.body, { end: false });
-      inbound.body.once("end", () => outbound.finish(inbound.trailers()));
+    const sendBody = () => {
+      if (isSending || isOver || !inbound.hasBody) return;
+      isSending = true;
+      body.send(outbound);
+    };
+    const stopBody = () => {
+      if (isSending) body.stop(outbound);
     };
     /** The other side answered without the body, or with a part of it: what still comes is read and dropped, for a while. */
     const dropBody = () => {
       if (!inbound.hasBody || inbound.body.readableEnded || inbound.body.destroyed) return;
-      inbound.body.unpipe(outbound.body);
+      stopBody();
+      body.release();
       inbound.body.resume();
       const timer = setTimeout(() => inbound.breakOff(), unwantedBodyMs);
       timer.unref();
       inbound.body.once("close", () => clearTimeout(timer));
     };
+    /** Nothing more is wanted of this attempt. */
+    const giveUp = (attempt: Attempt) => {
+      stopBody();
+      end("given-up");
+      if (!settled) settle(attempt);
+      outbound.cancel();
+    };
 
     const outbound: Outbound = send(request, {
       continued() {
-        if (request.awaitsContinue && !bodyUsed && !inbound.responded) inbound.sendContinue();
-        pipeBody();
+        if (isOver) return;
+        if (request.awaitsContinue && !isSending && !inbound.responded) inbound.sendContinue();
+        sendBody();
       },
       information(status, headers) {
-        if (!inbound.responded) inbound.sendInformation(status, headers);
+        if (!isOver && !inbound.responded) inbound.sendInformation(status, headers);
       },
-      responded({ status, headers, body, ends, trailers }) {
+      responded(response) {
+        if (isOver) return;
+        if (options.accept?.(response) === false) return giveUp("declined");
+        const { status, headers, body: answer, ends, trailers } = response;
         const out = inbound.respond(status, headers, ends);
-        if (!settled) settle("answered");
+        settle("answered");
         const finish = () => {
-          finished = true;
-          over();
-          if (!ends) inbound.finish(trailers());
+          const last = trailers();
+          end("whole", last);
+          if (!ends) inbound.finish(last);
           dropBody();
         };
         if (ends) {
-          body.resume();
+          answer.resume();
           finish();
         } else {
-          body.pipe(out, { end: false });
-          body.once("end", finish);
+          answer.pipe(out, { end: false });
+          answer.once("end", finish);
         }
       },
       failed(failure) {
-        if (finished) return;
-        over();
-        if (bodyUsed) inbound.body.unpipe(outbound.body);
+        if (isOver) return;
+        stopBody();
+        end("broken");
         if (!settled) settle(failure);
         else inbound.breakOff();
       },
     });
-    inbound.onGone(() => {
-      over();
-      if (!settled) settle("gone");
-      outbound.cancel();
+    const onGone = options.onGone ?? inbound.onGone;
+    onGone(() => giveUp("gone"));
+    options.stoppable?.((error) => {
+      if (isOver) return;
+      const wasAnswered = settled;
+      giveUp({ error, untouched: false });
+      if (wasAnswered) inbound.breakOff();
     });
-    if (!request.awaitsContinue) pipeBody();
+    if (!request.awaitsContinue) sendBody();
   });
 }

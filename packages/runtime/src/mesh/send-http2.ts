@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
 import { Writable } from "node:stream";
 import type { Answer, Outbound, OutboundRequest } from "./exchange.js";
-import { endToEnd, type HeaderMap, trailersOf } from "./headers.js";
+import { endToEnd, type HeaderMap, trailersOf, untouchedHeader } from "./headers.js";
 
 /** Sends a request over an HTTP/2 session. */
 export function sendHttp2(
@@ -38,7 +38,8 @@ export function sendHttp2(
   stream.once("response", (found, flags) => {
     status = found[":status"] ?? 502;
     const ends = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    answer.responded({ status, headers: endToEnd(found), body: stream, ends, trailers: () => received });
+    const untouched = found[untouchedHeader] !== undefined;
+    answer.responded({ status, headers: endToEnd(found), body: stream, ends, trailers: () => received, untouched });
   });
   stream.once("trailers", (trailers) => {
     received = trailersOf(trailers);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { PolicyCounts } from "./counts.js";
 import { type PolicyPlan, sectionsOf } from "./plan.js";
 import { isSimilar, mismatch, type PolicyCall, type Rule, rulesFor } from "./rules.js";
 import type { PolicyTarget } from "./section.js";
@@ -33,6 +34,8 @@ export interface Policies {
   /** Calls back after each {@link replace}. */
   onChange(listener: () => void): void;
   readonly plans: readonly PolicyPlan[];
+  /** What they did. */
+  readonly counts: PolicyCounts;
 }
 
 /** What holds where no policy says anything. */
@@ -50,6 +53,8 @@ interface Table {
   readonly rules: readonly Rule[];
   /** What holds for all its calls, if they differ in nothing that a rule asks for. */
   readonly same: Effective | undefined;
+  /** What holds, by the rules that fit: the same for calls that the same rules fit. */
+  readonly byRules: Map<string, Effective>;
 }
 
 /** Creates an empty set; `replace` fills it. */
@@ -75,7 +80,23 @@ export function createPolicies(): Policies {
   const tableOf = (target: PolicyTarget): Table => {
     const rules = rulesFor(plans, target);
     const isForAll = rules.every(({ policy }) => Object.keys(policy.match).length === 0);
-    return { rules, same: isForAll ? gather(rules, defaults) : undefined };
+    return { rules, same: isForAll ? gather(rules, defaults) : undefined, byRules: new Map() };
+  };
+
+  const ofRules = ({ rules, byRules }: Table, call: PolicyCall): Effective => {
+    let key = "";
+    for (const rule of rules) key += mismatch(rule, call) === undefined ? "1" : "0";
+    let effective = byRules.get(key);
+    if (effective === undefined) {
+      effective = gather(
+        rules.filter((_, index) => key[index] === "1"),
+        defaults,
+      );
+      // There are at most as many as calls of different kinds; who makes up headers to have more fills no memory.
+      if (byRules.size >= 1_000) byRules.clear();
+      byRules.set(key, effective);
+    }
+    return effective;
   };
 
   const tableFor = (app: string): Table => {
@@ -93,13 +114,7 @@ export function createPolicies(): Policies {
     forCall(app, call) {
       if (plans.length === 0) return defaults;
       const table = tableFor(app);
-      return (
-        table.same ??
-        gather(
-          table.rules.filter((rule) => mismatch(rule, call) === undefined),
-          defaults,
-        )
-      );
+      return table.same ?? ofRules(table, call);
     },
     similarTo(app, call) {
       const table = plans.length === 0 ? undefined : tableFor(app);
@@ -126,6 +141,7 @@ export function createPolicies(): Policies {
       for (const listener of listeners) listener();
     },
     onChange: (listener) => void listeners.add(listener),
+    counts: new PolicyCounts(),
     get plans() {
       return plans;
     },

@@ -11,7 +11,7 @@ export function createPolicyService({ policies }: { readonly policies: Policies 
     },
     drain() {},
     info: () => ({}),
-    metrics: () => [],
+    metrics: () => policies.counts.samples(),
     async close() {},
   };
 }

@@ -1,7 +1,8 @@
-import { z } from "@mecha/component";
+import { type Clock, z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
-import { conditions, failures } from "../conditions.js";
+import { conditions, failures, meets, type Outcome } from "../conditions.js";
 import { defineSection } from "../section.js";
+import { SlidingCounts } from "../sliding-counts.js";
 
 /** When an app or component that fails is left alone for a while. */
 export const circuitBreaker = defineSection({
@@ -54,3 +55,96 @@ export const circuitBreaker = defineSection({
     }
   },
 });
+
+type CircuitBreakerValue = z.output<typeof circuitBreaker.schema>;
+
+const defaultWindowMs = 10_000;
+const defaultMinCalls = 20;
+
+/** A breaker: of one app or component. */
+export class CircuitBreaker {
+  readonly isFailure: (outcome: Outcome) => boolean;
+  readonly #value: CircuitBreakerValue;
+  readonly #clock: Clock;
+  readonly #onOpen: () => void;
+  /** Calls and failures, where a rate opens it. */
+  #window: SlidingCounts | undefined;
+  #state: "closed" | "open" | "half-open" = "closed";
+  #failuresInARow = 0;
+  #openUntil = 0;
+  /** While it is half open: calls that try, and how many of them went well. */
+  #trying = 0;
+  #succeeded = 0;
+  /** Counts the changes of state: how a call ends says nothing about a state that it did not begin in. */
+  #era = 0;
+
+  constructor(value: CircuitBreakerValue, clock: Clock, onOpen: () => void = () => {}) {
+    this.#value = value;
+    this.#clock = clock;
+    this.#onOpen = onOpen;
+    this.isFailure = meets(value.on);
+  }
+
+  get state(): "closed" | "open" | "half-open" {
+    // Nobody turns it: it is half open once the time has come.
+    return this.#state === "open" && this.#clock.now() >= this.#openUntil ? "half-open" : this.#state;
+  }
+
+  /** In how many ms a call may try, if it may not now. */
+  get waitMs(): number {
+    return Math.max(1, this.#openUntil - this.#clock.now());
+  }
+
+  /** Lets a call in: what `leave` is to be given when it is over, or undefined if it may not. */
+  enter(): number | undefined {
+    if (this.#state === "closed") return this.#era;
+    if (this.#state === "open") {
+      if (this.#clock.now() < this.#openUntil) return undefined;
+      this.#turn("half-open");
+    }
+    if (this.#trying + this.#succeeded >= this.#value.halfOpenCalls) return undefined;
+    this.#trying++;
+    return this.#era;
+  }
+
+  /** @param failed undefined if the call ended without saying anything about who was called: its caller went away */
+  leave(era: number, failed: boolean | undefined): void {
+    if (era !== this.#era) return;
+    if (this.#state === "half-open") {
+      this.#trying--;
+      if (failed === undefined) return;
+      if (failed) this.#open();
+      else if (++this.#succeeded >= this.#value.halfOpenCalls) this.#turn("closed");
+    } else if (failed !== undefined && this.#counts(failed)) this.#open();
+  }
+
+  /** Counts a call; true if it is the one too many. */
+  #counts(failed: boolean): boolean {
+    const { consecutive, errorRate = 1, minCalls = defaultMinCalls, window: windowMs = defaultWindowMs } = this.#value;
+    if (consecutive !== undefined) {
+      this.#failuresInARow = failed ? this.#failuresInARow + 1 : 0;
+      return this.#failuresInARow >= consecutive;
+    }
+    this.#window ??= new SlidingCounts(this.#clock, windowMs);
+    const window = this.#window;
+    window.add(0);
+    if (!failed) return false;
+    window.add(1);
+    return window.total(0) >= minCalls && window.total(1) >= errorRate * window.total(0);
+  }
+
+  #open(): void {
+    this.#openUntil = this.#clock.now() + this.#value.openFor;
+    this.#turn("open");
+    this.#onOpen();
+  }
+
+  #turn(state: "closed" | "open" | "half-open"): void {
+    this.#state = state;
+    this.#era++;
+    this.#trying = 0;
+    this.#succeeded = 0;
+    this.#failuresInARow = 0;
+    this.#window = undefined;
+  }
+}

@@ -59,3 +59,17 @@ export const fault = defineSection({
     }
   },
 });
+
+type FaultValue = z.output<typeof fault.schema>;
+
+/** What is to happen to one attempt. */
+export function drawFault(
+  { delay, abort }: FaultValue,
+  random: () => number,
+): { readonly delayMs: number; readonly abort: FaultValue["abort"] } {
+  const hits = ({ percent }: { percent: number }) => random() * 100 < percent;
+  return {
+    delayMs: delay !== undefined && hits(delay) ? delay.duration : 0,
+    abort: abort !== undefined && hits(abort) ? abort : undefined,
+  };
+}

@@ -1,6 +1,7 @@
-import { z } from "@mecha/component";
+import { type Clock, z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
-import { conditions, failures } from "../conditions.js";
+import type { Endpoint } from "../../mesh/balancer.js";
+import { conditions, failures, meets, type Outcome } from "../conditions.js";
 import { defineSection } from "../section.js";
 
 /** When an instance that fails gets no calls for a while. */
@@ -38,3 +39,88 @@ export const outlierEjection = defineSection({
     if (maxEjectFor < ejectFor) add('"maxEjectFor" is less than "ejectFor"', "maxEjectFor");
   },
 });
+
+type OutlierEjectionValue = z.output<typeof outlierEjection.schema>;
+
+interface Record {
+  errorsInARow: number;
+  /** How often it was left out, less what it made good since. */
+  times: number;
+  outUntil: number;
+  /** Whether a call went well since it was last left out. */
+  proven: boolean;
+}
+
+/** Which instances of one app are left alone. */
+export class Ejections {
+  readonly isError: (outcome: Outcome) => boolean;
+  readonly #value: OutlierEjectionValue;
+  readonly #clock: Clock;
+  readonly #onEject: () => void;
+  readonly #records = new WeakMap<Endpoint, Record>();
+  /** Those that were left out and have not proven themselves since: as a rule none, and then nothing is looked up. */
+  readonly #suspects = new Set<Endpoint>();
+
+  constructor(value: OutlierEjectionValue, clock: Clock, onEject: () => void = () => {}) {
+    this.#value = value;
+    this.#clock = clock;
+    this.#onEject = onEject;
+    this.isError = meets(value.on);
+  }
+
+  /** Whether an instance may be called now: one that comes back gets one call at a time, until one went well. */
+  mayCall(endpoint: Endpoint): boolean {
+    if (!this.#suspects.has(endpoint)) return true;
+    const record = this.#records.get(endpoint);
+    return record === undefined || (record.outUntil <= this.#clock.now() && endpoint.inFlight === 0);
+  }
+
+  /** How many are left out now. */
+  get out(): number {
+    return this.#countOut([...this.#suspects]);
+  }
+
+  #countOut(endpoints: readonly Endpoint[]): number {
+    const now = this.#clock.now();
+    return endpoints.filter((endpoint) => (this.#records.get(endpoint)?.outUntil ?? 0) > now).length;
+  }
+
+  /** Takes note of how an attempt ended; `all` are the instances that there are. */
+  record(endpoint: Endpoint, failed: boolean, all: readonly Endpoint[]): void {
+    const record = this.#records.get(endpoint);
+    if (!failed) {
+      if (record === undefined || record.outUntil > this.#clock.now()) return;
+      record.errorsInARow = 0;
+      record.proven = true;
+      this.#suspects.delete(endpoint);
+      return;
+    }
+    if (this.#value.consecutiveErrors === 0) return;
+    if (record === undefined) {
+      const fresh = { errorsInARow: 1, times: 0, outUntil: 0, proven: true };
+      this.#records.set(endpoint, fresh);
+      this.#judge(endpoint, fresh, all);
+      return;
+    }
+    // Of calls that began before it was left out more is heard than is new.
+    if (record.outUntil > this.#clock.now()) return;
+    record.errorsInARow++;
+    this.#judge(endpoint, record, all);
+  }
+
+  #judge(endpoint: Endpoint, record: Record, all: readonly Endpoint[]): void {
+    const { consecutiveErrors, ejectFor, maxEjectFor, maxEjectedPercent } = this.#value;
+    if (record.errorsInARow < (record.proven ? consecutiveErrors : 1)) return;
+    if (this.#countOut(all) + 1 > Math.floor((all.length * maxEjectedPercent) / 100)) return;
+    const now = this.#clock.now();
+    // What it was good for since makes up for earlier times.
+    const good = record.times === 0 ? 0 : Math.floor((now - record.outUntil) / ejectFor);
+    record.times = Math.max(0, record.times - good) + 1;
+    record.outUntil = now + Math.min(maxEjectFor, ejectFor * record.times);
+    record.errorsInARow = 0;
+    record.proven = false;
+    for (const suspect of this.#suspects) if (!all.includes(suspect)) this.#suspects.delete(suspect);
+    this.#suspects.add(endpoint);
+    this.#onEject();
+  }
+}

@@ -1,7 +1,8 @@
-import { z } from "@mecha/component";
+import { type Clock, z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
 import { conditions } from "../conditions.js";
 import { defineSection } from "../section.js";
+import { SlidingCounts } from "../sliding-counts.js";
 
 /** The methods that may be sent twice without harm (RFC 9110, section 9.2.2). */
 export const repeatable: readonly string[] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
@@ -68,3 +69,41 @@ export const retry = defineSection({
     }
   },
 });
+
+type RetryValue = z.output<typeof retry.schema>;
+
+/** Over how long the budget is taken, in ms. */
+const budgetWindowMs = 10_000;
+
+/** How many more retries an app or component may get. */
+export class RetryBudget {
+  readonly #counts: SlidingCounts;
+  readonly #value: RetryValue["budget"];
+
+  constructor({ budget }: Pick<RetryValue, "budget">, clock: Clock) {
+    this.#value = budget;
+    this.#counts = new SlidingCounts(clock, budgetWindowMs);
+  }
+
+  /** Counts a call, from which retries may follow. */
+  called(): void {
+    this.#counts.add(0);
+  }
+
+  /** Takes one retry out of the budget; false if none is left. */
+  take(): boolean {
+    const { percent, minPerSecond } = this.#value;
+    const allowed = Math.max((this.#counts.total(0) * percent) / 100, (minPerSecond * budgetWindowMs) / 1000);
+    if (this.#counts.total(1) + 1 > allowed) return false;
+    this.#counts.add(1);
+    return true;
+  }
+}
+
+/**
+ * How long to wait before retry `number`, the first of which is 1: full jitter
+ * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), so that those who failed together do not come back together.
+ */
+export function backoffMs({ backoff }: Pick<RetryValue, "backoff">, number: number, random: () => number): number {
+  return random() * Math.min(backoff.max, backoff.min * 2 ** (number - 1));
+}

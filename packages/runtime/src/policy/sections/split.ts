@@ -1,5 +1,7 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { z } from "@mecha/component";
-import { headerConditions } from "../header-match.js";
+import type { Endpoint } from "../../mesh/balancer.js";
+import { headerConditions, unmetHeader } from "../header-match.js";
 import { defineSection } from "../section.js";
 
 const label = (what: string) => z.string().min(1).max(128).describe(what);
@@ -44,3 +46,41 @@ export const split = defineSection({
     }
   },
 });
+
+type Share = z.output<typeof share>;
+
+/** Whether an instance belongs to a share. */
+export function isIn({ version, zone }: Share, { instance }: Endpoint): boolean {
+  return (version === undefined || instance.version === version) && (zone === undefined || instance.zone === zone);
+}
+
+/** "version 2 in zone b" */
+export function describeShare({ version, zone }: Share): string {
+  return [version && `version ${version}`, zone && `zone ${zone}`].filter(Boolean).join(" in ");
+}
+
+/** The share that takes a call by its headers, if one does. */
+export function shareByHeaders(shares: readonly Share[], headers: IncomingHttpHeaders): Share | undefined {
+  return shares.find((each) => each.headers !== undefined && unmetHeader(each.headers, headers) === undefined);
+}
+
+/** Whether some of the calls go by weight: else those that no headers take go anywhere. */
+export function hasWeights(shares: readonly Share[]): boolean {
+  return shares.some(({ weight }) => weight !== undefined);
+}
+
+/** Those of `endpoints` that a call by weight may go to: of one share, drawn among those that have any. */
+export function drawShare(shares: readonly Share[], endpoints: readonly Endpoint[], random: () => number): Endpoint[] {
+  const groups = shares.flatMap((each) => {
+    const { weight = 0 } = each;
+    if (weight === 0) return [];
+    const members = endpoints.filter((endpoint) => isIn(each, endpoint));
+    return members.length === 0 ? [] : [{ weight, members }];
+  });
+  let left = random() * groups.reduce((sum, { weight }) => sum + weight, 0);
+  for (const { weight, members } of groups) {
+    left -= weight;
+    if (left < 0) return members;
+  }
+  return groups.at(-1)?.members ?? [];
+}

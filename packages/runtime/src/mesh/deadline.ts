@@ -1,0 +1,40 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { HeaderMap } from "./headers.js";
+
+/** How long a call may take, in ms: of any call, beside what gRPC and Connect have for it. */
+export const timeoutHeader = "mecha-timeout-ms";
+
+const grpcUnitsMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
+
+/** How long whoever sent these headers waits, in ms; undefined if they do not say. */
+export function timeoutOf(headers: IncomingHttpHeaders): number | undefined {
+  const grpc = headers["grpc-timeout"];
+  const connect = headers["connect-timeout-ms"];
+  const own = headers[timeoutHeader];
+  if (grpc === undefined && connect === undefined && own === undefined) return undefined;
+  const [, amount, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(String(grpc ?? "")) ?? [];
+  const all = [
+    amount === undefined ? undefined : Number(amount) * (grpcUnitsMs[unit] ?? 1),
+    millisecondsOf(connect),
+    millisecondsOf(own),
+  ].filter((each) => each !== undefined);
+  return all.length === 0 ? undefined : Math.min(...all);
+}
+
+function millisecondsOf(value: string | string[] | undefined): number | undefined {
+  return typeof value === "string" && /^\d{1,10}$/.test(value) ? Number(value) : undefined;
+}
+
+/** `headers`, with how long the call may still take, as its protocol says it. */
+export function withTimeout(headers: HeaderMap, leftMs: number): HeaderMap {
+  const ms = Math.max(1, Math.ceil(leftMs));
+  const all: HeaderMap = { ...headers, [timeoutHeader]: String(ms) };
+  const contentType = String(headers["content-type"] ?? "");
+  if (contentType.startsWith("application/grpc")) {
+    // At most 8 digits.
+    all["grpc-timeout"] = ms < 1e8 ? `${ms}m` : `${Math.ceil(ms / 1000)}S`;
+  } else if (headers["connect-protocol-version"] !== undefined || headers["connect-timeout-ms"] !== undefined) {
+    all["connect-timeout-ms"] = String(ms);
+  }
+  return all;
+}
