@@ -14,6 +14,7 @@ import {
 } from "@mecha/api/runtime";
 import { type ClientFlags, connect } from "./client-options.js";
 import { exitCodes } from "./errors.js";
+import { formatDuration } from "./format.js";
 import pc from "./terminal/colors.js";
 import { print, printJson } from "./terminal/print.js";
 import { printable } from "./terminal/printable.js";
@@ -122,18 +123,4 @@ function describeHealth({ health, lastError }: Component): string {
   if (health === Health.HEALTHY) return pc.green("healthy");
   if (health === Health.UNHEALTHY) return `${pc.red("unhealthy")}: ${lastError}`;
   return "not known yet";
-}
-
-/** "3 d 4 h", "12 min", "8 s": the two largest units that say something. */
-function formatDuration(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const parts: [number, string][] = [
-    [Math.floor(seconds / 86_400), "d"],
-    [Math.floor(seconds / 3600) % 24, "h"],
-    [Math.floor(seconds / 60) % 60, "min"],
-    [seconds % 60, "s"],
-  ];
-  const first = parts.findIndex(([count]) => count > 0);
-  const shown = first === -1 ? parts.slice(-1) : parts.slice(first, first + 2).filter(([count]) => count > 0);
-  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
 }

@@ -6,6 +6,8 @@ import { CliError, exitCodes } from "./errors.js";
 /** Everything that a runtime is started with, resolved: option > environment > default. Plain data, so that it can cross to a child process. */
 export interface RuntimeSettings {
   appId: string;
+  /** The `kind: App` resource that says how the app is probed. */
+  appName: string;
   namespace: string;
   /** Where it listens. */
   listen: { host: string; port: number } | { path: string };
@@ -60,12 +62,7 @@ export function createRuntimeCommand(name: string) {
         .env("MECHA_APP_ID")
         .argParser(parseDnsLabel),
     )
-    .addOption(
-      new Option("--namespace <name>", "everything is stored under it, a DNS label")
-        .env("MECHA_NAMESPACE")
-        .default("default")
-        .argParser(parseDnsLabel),
-    )
+    .addOption(createNamespaceOption())
     .addOption(
       new Option("-p, --port <number>", `the TCP port to listen on (default: ${defaultPort})`)
         .env("MECHA_PORT")
@@ -107,11 +104,7 @@ export function createRuntimeCommand(name: string) {
     )
     .addOption(new Option("--zone <name>", "the failure domain, told to those who find the app").env("MECHA_ZONE"))
     .addOption(new Option("--socket <path>", "listen on a Unix socket instead").conflicts(["port", "host"]))
-    .addOption(
-      new Option("--data-dir <path>", "where the embedded component keeps its files")
-        .env("MECHA_DATA_DIR")
-        .default(".mecha"),
-    )
+    .addOption(createDataDirOption())
     .addOption(
       new Option(
         "-r, --resources <paths...>",
@@ -124,9 +117,30 @@ export function createRuntimeCommand(name: string) {
         "lets the web pages of this origin call (https://shop.example), the others stay refused; may be repeated",
       ).argParser(parseOrigin),
     )
-    .addOption(
-      new Option("--log-level <level>", "how much is logged").env("MECHA_LOG_LEVEL").choices(logLevels).default("info"),
-    );
+    .addOption(createLogLevelOption("info"));
+}
+
+/** `--namespace`, as every command that starts runtimes has it. */
+export function createNamespaceOption() {
+  return new Option("--namespace <name>", "everything is stored under it, a DNS label")
+    .env("MECHA_NAMESPACE")
+    .default("default")
+    .argParser(parseDnsLabel);
+}
+
+/** `--data-dir`, likewise. */
+export function createDataDirOption() {
+  return new Option("--data-dir <path>", "where the embedded component keeps its files")
+    .env("MECHA_DATA_DIR")
+    .default(".mecha");
+}
+
+/** `--log-level`, likewise. */
+export function createLogLevelOption(level: LogLevel) {
+  return new Option("--log-level <level>", "how much the runtime logs")
+    .env("MECHA_LOG_LEVEL")
+    .choices(logLevels)
+    .default(level);
 }
 
 /** What {@link createRuntimeCommand}'s options give. */
@@ -159,6 +173,7 @@ export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
   }
   return {
     appId: flags.appId,
+    appName: flags.appId,
     namespace: flags.namespace,
     listen:
       flags.socket === undefined

@@ -15,6 +15,8 @@ export interface StartOptions {
   token: string | undefined;
   /** What it sends with what it posts to the app. Default: `MECHA_APP_TOKEN`, if that is set. */
   appToken?: string;
+  /** Told when the app should be started anew, with why. Default: it is logged. */
+  onAppFailed?: (reason: string) => void;
   /** Takes any free port if the one in `settings` is busy. */
   anyPort: boolean;
   logger: Logger;
@@ -41,6 +43,7 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
   const startOn = (listen: RuntimeSettings["listen"]) =>
     createRuntime({
       appId: settings.appId,
+      appName: settings.appName,
       namespace: settings.namespace,
       dataDir: settings.dataDir,
       ...(settings.resources !== undefined && { resources: settings.resources }),
@@ -49,6 +52,7 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       allowedOrigins: settings.allowedOrigins,
       ...(token !== undefined && { token }),
       ...(options.appToken !== undefined && { appToken: options.appToken }),
+      ...(options.onAppFailed !== undefined && { onAppFailed: options.onAppFailed }),
       // `--no-token` means none, whatever the environment says.
       environment: { ...process.env, MECHA_API_TOKEN: undefined },
       resolveComponent: loadComponent,

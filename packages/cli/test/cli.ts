@@ -46,14 +46,15 @@ export function start(args: string[], { cwd, env = {}, input = "" }: StartOption
   return {
     child,
     ended,
-    output: (pattern) =>
-      until(() => {
-        const match = pattern.exec(stdout + stderr);
-        if (match === null && (child.exitCode !== null || child.signalCode !== null)) {
-          throw new Error(`mecha ${args.join(" ")} ended before it said ${pattern}:\n${stdout}${stderr}`);
-        }
-        return match;
-      }),
+    async output(pattern) {
+      const match = () => pattern.exec(stdout + stderr);
+      const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+      await until(() => match() !== null || hasEnded()).catch(() => {});
+      const found = match();
+      if (found !== null) return found;
+      const what = hasEnded() ? "ended before it said" : "has not said";
+      throw new Error(`mecha ${args.join(" ")} ${what} ${pattern}:\n${stdout}${stderr}`);
+    },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await ended;

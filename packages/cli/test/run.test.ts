@@ -1,4 +1,6 @@
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { freePort } from "@mecha/test-servers";
 import { describe, expect, it } from "vitest";
 import { isAlive, mecha, start, temporaryFolder, until } from "./cli.js";
@@ -162,6 +164,72 @@ describe("mecha run: when one of them is lost", () => {
     running.child.kill("SIGKILL");
     await until(() => !isAlive(Number(appProcess)));
     await until(() => !isAlive(Number(runtime)));
+  });
+});
+
+describe("mecha run: the app is started anew", () => {
+  it("with --restart when it fails, and its last exit code is ours", async () => {
+    await using folder = await temporaryFolder();
+    const script = `
+      import { appendFileSync, readFileSync } from "node:fs";
+      appendFileSync("runs", "x");
+      const run = readFileSync("runs", "utf8").length;
+      console.log("run", run, process.env.MECHA_ENDPOINT);
+      process.exit(run < 2 ? 7 : 0);`;
+    const ended = await mecha(runNode(script, "--port", "0", "--restart", "on-failure"), { cwd: folder.path });
+    expect(ended.code).toBe(0);
+    const [, first, second] = /^run 1 (\S+)\nrun 2 (\S+)\n$/.exec(ended.stdout) ?? [];
+    expect(second).toBe(first);
+    expect(ended.stderr).toMatch(/^mecha: shop: failed \(exit code 7\), next try in \d+ ms$/m);
+  });
+
+  it("with --watch when a file changes", async () => {
+    await using folder = await temporaryFolder();
+    const file = join(folder.path, "word");
+    await writeFile(file, "first");
+    const script = "console.log(require('fs').readFileSync('word', 'utf8')); setInterval(() => {}, 1000);";
+    const args = [
+      "run",
+      "--app-id",
+      "shop",
+      "--port",
+      "0",
+      "--watch",
+      "word",
+      "--",
+      process.execPath,
+      "--eval",
+      script,
+    ];
+    await using running = start(args, { cwd: folder.path });
+    await running.output(/^first$/m);
+    await writeFile(file, "second");
+    await running.output(/^mecha: shop: word changed, it starts anew$/m);
+    await running.output(/^second$/m);
+    running.child.kill("SIGTERM");
+    expect((await running.ended).code).toBe(143);
+  });
+
+  it("when the liveness probe of the App resource of its app id fails", async () => {
+    await using folder = await temporaryFolder();
+    await writeFile(
+      join(folder.path, "mecha.yaml"),
+      `apiVersion: mecha.dev/v1
+kind: App
+metadata: { name: shop }
+spec:
+  probes:
+    liveness: { command: [test, "!", -e, sick], interval: 300ms, failures: 3 }
+`,
+    );
+    const script = `
+      import { existsSync, rmSync, writeFileSync } from "node:fs";
+      if (existsSync("sick")) { rmSync("sick"); console.log("well again"); process.exit(0); }
+      writeFileSync("sick", "");
+      setInterval(() => {}, 1000);`;
+    const ended = await mecha(runNode(script, "--port", "0", "--restart", "on-failure"), { cwd: folder.path });
+    expect(ended).toMatchObject({ code: 0, stdout: "well again\n" });
+    expect(ended.stderr).toMatch(/^mecha: shop: failed \(its liveness probe failed: .*\), next try in \d+ ms$/m);
   });
 });
 

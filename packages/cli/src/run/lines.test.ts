@@ -8,7 +8,7 @@ async function written(chunks: (string | Buffer)[]): Promise<string> {
     output += text.toString();
     return true;
   };
-  const writer = createLineWriter({ write }, "app | ");
+  const writer = createLineWriter({ write }, (line) => `app | ${line}`);
   for (const chunk of chunks) writer.write(chunk);
   await new Promise<void>((resolve) => writer.end(resolve));
   return output;

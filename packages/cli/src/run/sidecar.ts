@@ -1,9 +1,9 @@
-// The runtime beside an app: the child process of `mecha run`, which tells it what to do over the channel between them.
+// The runtime beside an app: a child process of `mecha run` and `mecha up`, which tell it what to do over the channel between them.
 import type { Runtime } from "@mecha/runtime";
 import { createLogger } from "../logger.js";
 import { describeError } from "../report.js";
 import { startRuntime } from "../start-runtime.js";
-import { signalGroup } from "./app.js";
+import { endGroup } from "./process-group.js";
 import type { FromSidecar, StartMessage, ToSidecar } from "./protocol.js";
 
 /** Once it is ready. */
@@ -12,21 +12,36 @@ let appProcessId: number | undefined;
 
 process.on("message", (message: ToSidecar) => {
   if (message.type === "start") void start(message);
-  else if (message.type === "app") appProcessId = message.processId;
-  else void stop();
+  else if (message.type === "stop") {
+    appProcessId = undefined;
+    void stop();
+  } else {
+    appProcessId = message.type === "app" ? message.processId : undefined;
+    // It is there anew, or away for a while: either way what the probes found so far holds no more.
+    runtime?.appRestarted();
+  }
 });
-// `mecha run` is gone without a word: nobody else is left to stop the app.
-process.on("disconnect", () => {
-  if (appProcessId !== undefined) signalGroup(appProcessId, "SIGTERM");
-  void stop();
+// Our parent is gone without a word: nobody else is left to stop the app, which may use the runtime until it is done.
+process.on("disconnect", async () => {
+  if (appProcessId !== undefined) await endGroup(appProcessId);
+  await stop();
 });
 process.on("SIGTERM", () => void stop());
 
 async function start(message: StartMessage): Promise<void> {
   try {
-    const { settings, token, appToken, portIsChosen } = message;
-    const logger = await createLogger(settings.logLevel, message);
-    const running = await startRuntime({ settings, token, appToken, anyPort: !portIsChosen, logger });
+    const { settings, token, appToken, portIsChosen, style } = message;
+    const logger = await createLogger(settings.logLevel, style);
+    const running = await startRuntime({
+      settings,
+      token,
+      appToken,
+      anyPort: !portIsChosen,
+      logger,
+      onAppFailed(reason) {
+        if (appProcessId !== undefined) void tell({ type: "app-failed", processId: appProcessId, reason });
+      },
+    });
     runtime = running.runtime;
     const { endpoint } = runtime;
     if (endpoint === undefined) throw new Error("the runtime listens nowhere");
