@@ -11,6 +11,7 @@ import { createSchemaCommand } from "./commands/schema.js";
 import { createServeCommand } from "./commands/serve.js";
 import { createStateCommand } from "./commands/state.js";
 import { createSubscribeCommand } from "./commands/subscribe.js";
+import { createUpCommand } from "./commands/up.js";
 
 /** The `mecha` command. What a command needs is loaded when it runs, so that `--help` and `--version` answer at once. */
 export function createProgram(version: string) {
@@ -29,6 +30,7 @@ export function createProgram(version: string) {
 Start here:
   $ mecha run --app-id shop -- node app.js     your app, with a runtime beside it
   $ mecha serve --app-id shop                  the runtime alone
+  $ mecha up                                   several apps, as mecha.yaml describes them
   $ mecha state set greeting hello             talk to it from another terminal
   $ mecha subscribe orders                     watch the events of a topic
 
@@ -37,6 +39,7 @@ Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the st
   const commands = [
     createRunCommand(),
     createServeCommand(),
+    createUpCommand(),
     createInitCommand(),
     createCheckCommand(),
     createSchemaCommand(),

@@ -1,0 +1,339 @@
+import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { freePort } from "@mecha/test-servers";
+import { describe, expect, it } from "vitest";
+import { appsFolder, idle, prelude, processIds, up } from "./apps.js";
+import { isAlive, mecha, temporaryFolder, until } from "./cli.js";
+
+describe("mecha up: several apps", () => {
+  const storefront = `${prelude}
+    serve(async (request, response) => response.end("storefront " + await call("catalogue", "/books")));
+    console.log("catalogue:", await insist("catalogue", "/books"));`;
+  const catalogue = `${prelude}
+    serve(async (request, response) => response.end(request.headers["mecha-caller"] + " asked catalogue; " + await call("reviews", "/of/7")));
+    console.log("reviews:", await insist("reviews", "/of/7"));`;
+  const reviews = `${prelude}
+    serve((request, response) => response.end(request.headers["mecha-caller"] + " asked reviews for " + request.url));`;
+
+  it("call one another by app id; they start when what they depend on is ready, and stop before it", async () => {
+    const port = await freePort();
+    await using folder = await appsFolder({
+      storefront: { script: storefront, spec: { port: "auto", dependsOn: ["catalogue"] } },
+      catalogue: { script: catalogue, spec: { port: "auto", dependsOn: ["reviews-v2"] } },
+      "reviews-v2": { script: reviews, spec: { appId: "reviews", port, env: { PORT: String(port) } } },
+    });
+    await using running = up(folder);
+    await running.output(
+      /^storefront +│ catalogue: 200 storefront asked catalogue; 200 catalogue asked reviews for \/of\/7$/m,
+    );
+    await running.output(/│ storefront: ready$/m);
+    running.child.kill("SIGTERM");
+    const { code, stdout, stderr } = await running.ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(
+      /^APP +APP ID +PORT +RUNTIME +COMMAND\nstorefront +storefront +\d+ +http:\/\/127\.0\.0\.1:\d+ +/,
+    );
+    expect(stdout).toMatch(/^reviews-v2 +reviews +\d+ +http/m);
+    const order = [...stdout.matchAll(/^\S+ +│ (?:(\S+): (ready|ended)|up)/gm)].map(
+      ([, app, what]) => app && `${app} ${what}`,
+    );
+    expect(order.filter((line) => line?.endsWith("ready"))).toEqual([
+      "reviews-v2 ready",
+      "catalogue ready",
+      "storefront ready",
+    ]);
+    expect(order.slice(-3)).toEqual(["storefront ended", "catalogue ended", "reviews-v2 ended"]);
+    for (const processId of processIds(stdout).values()) expect(isAlive(processId)).toBe(false);
+  });
+
+  it("are those of --only, of several files, with the environment that their resources say", async () => {
+    await using folder = await appsFolder({
+      one: { script: "console.log('never')" },
+      two: {
+        script: "console.log(process.env.COLOUR, process.env.WORD, process.cwd().endsWith('/sub'))",
+        spec: { env: { COLOUR: "red", WORD: { $env: "SOME_WORD" } }, dependsOn: ["one"] },
+      },
+    });
+    await writeFile(
+      join(folder.path, "more.yaml"),
+      `apiVersion: mecha.dev/v1\nkind: App\nmetadata: { name: three }\nspec: { command: "${process.execPath} --print 'process.env.MECHA_APP_ID + 1'" }\n`,
+    );
+    const ended = await mecha(["up", "-f", "mecha.yaml", "-f", "more.yaml", "--only", "two,three"], {
+      cwd: folder.path,
+      env: { SOME_WORD: "hello" },
+    });
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    expect(ended.stdout).toMatch(/^two +│ red hello false$/m);
+    expect(ended.stdout).toMatch(/^three +│ three1$/m);
+    expect(ended.stdout).not.toContain("never");
+  });
+});
+
+describe("mecha up: an app that ends", () => {
+  it("with an error is started anew, with longer and longer waits", async () => {
+    const script = `
+      import { appendFileSync, readFileSync } from "node:fs";
+      appendFileSync("runs", "x");
+      process.exit(readFileSync("runs", "utf8").length < 4 ? 7 : 0);`;
+    await using folder = await appsFolder({ flaky: { script, spec: { restart: { minBackoff: "20ms" } } } });
+    await using running = up(folder);
+    const { code, stdout } = await running.ended;
+    const said = stdout.split("\n").filter((line) => line.startsWith("mecha"));
+    expect(said).toEqual([
+      expect.stringMatching(/│ flaky: failed \(exit code 7\), next try in (1[6-9]|2[0-4]) ms$/),
+      expect.stringMatching(/│ flaky: failed 2 times \(exit code 7\), next try in (3[2-9]|4[0-8]) ms$/),
+      expect.stringMatching(/│ flaky: failed 3 times \(exit code 7\), next try in (6[4-9]|[78]\d|9[0-6]) ms$/),
+      expect.stringMatching(/│ flaky: ended \(exit code 0\)$/),
+    ]);
+    expect(code).toBe(0);
+  });
+
+  it("for good is said, the others go on, those that depend on it are not started, and the exit code is 1", async () => {
+    await using folder = await appsFolder({
+      broken: { script: "process.exit(9)", spec: { restart: { policy: "never" }, port: "auto" } },
+      needy: { script: "console.log('never')", spec: { dependsOn: ["broken"] } },
+      missing: { script: "", spec: { command: ["no-such-program"] } },
+      job: { script: "console.log('done')" },
+      after: { script: "console.log('after the job')", spec: { dependsOn: ["job"] } },
+      steady: { script: idle },
+    });
+    await using running = up(folder);
+    await running.output(/^mecha +│ broken: failed for good \(exit code 9\)$/m);
+    await running.output(
+      /^mecha +│ needy: failed for good \(it was not started: it depends on broken, which failed\)$/m,
+    );
+    await running.output(
+      /^mecha +│ missing: failed for good \(cannot start the app: no program "no-such-program" is in /m,
+    );
+    await running.output(/^after +│ after the job$/m);
+    const [, processId] = await running.output(/^steady +│ up (\d+)$/m);
+    expect(isAlive(Number(processId))).toBe(true);
+    running.child.kill("SIGINT");
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^mecha +│ steady: ended \(SIGINT\)$/m);
+    expect(stdout).not.toContain("never");
+  });
+
+  it("by a probe that fails is started anew", async () => {
+    const script = `${prelude}
+      let asked = 0;
+      serve((request, response) => response.writeHead(++asked < 3 ? 200 : 500).end());
+      process.on("SIGTERM", () => { console.log("asked to end"); process.exit(0); });`;
+    const probes = {
+      startup: { tcp: true, interval: "50ms" },
+      liveness: { http: "/", interval: "50ms", failures: 2 },
+    };
+    await using folder = await appsFolder({
+      sick: { script, spec: { port: "auto", probes, restart: { minBackoff: "20ms" } } },
+    });
+    await using running = up(folder);
+    await running.output(
+      /sick: failed \(its liveness probe failed: .*\), next try in[\s\S]*│ up[\s\S]*failed 2 times \(its liveness/,
+    );
+    running.child.kill("SIGTERM");
+    expect((await running.ended).stdout).toContain("│ asked to end");
+  });
+
+  it("because its runtime is lost comes back with another one, which listens where the first did", async () => {
+    const script = `
+      const response = await fetch(process.env.MECHA_ENDPOINT + "/mecha.runtime.v1.RuntimeService/GetInfo", {
+        method: "POST", body: "{}",
+        headers: { authorization: "Bearer " + process.env.MECHA_API_TOKEN, "content-type": "application/json" },
+      });
+      console.log("runtime", (await response.json()).processId, process.env.MECHA_ENDPOINT);
+      setInterval(() => {}, 1000);`;
+    await using folder = await appsFolder({ shop: { script, spec: { restart: { minBackoff: "20ms" } } } });
+    await using running = up(folder);
+    const [, runtime, endpoint] = await running.output(/^shop +│ runtime (\d+) (\S+)$/m);
+    process.kill(Number(runtime), "SIGKILL");
+    await running.output(/shop: failed \(the runtime was lost \(SIGKILL\), so the app was stopped\), next try/);
+    const [, second, again] = await running.output(/lost[\s\S]*^shop +│ runtime (\d+) (\S+)$/m);
+    expect(second).not.toBe(runtime);
+    expect(again).toBe(endpoint);
+  });
+});
+
+describe("mecha up: watch", () => {
+  it("starts an app anew when its files change, at once and beside the same runtime; one that has ended too", async () => {
+    const script = `
+      import { word } from "./src/deep/word.mjs";
+      console.log(word, process.env.MECHA_ENDPOINT, process.pid);
+      if (word !== "third") setInterval(() => {}, 1000);
+      if (word === "second") process.exit(1);`;
+    await using folder = await appsFolder({
+      shop: { script, spec: { watch: ["src"], restart: { policy: "never" } } },
+      other: { script: idle },
+    });
+    await mkdir(join(folder.path, "src/deep"), { recursive: true });
+    const write = (word: string) => writeFile(join(folder.path, "src/deep/word.mjs"), `export const word = "${word}";`);
+    await write("first");
+    await using running = up(folder);
+    const [, endpoint, processId] = await running.output(/^shop +│ first (\S+) (\d+)$/m);
+    await write("second");
+    await running.output(/^mecha +│ shop: src\/deep\/word\.mjs changed, it starts anew$/m);
+    const [, sameEndpoint] = await running.output(/^shop +│ second (\S+)/m);
+    expect(sameEndpoint).toBe(endpoint);
+    expect(isAlive(Number(processId))).toBe(false);
+    await running.output(/^mecha +│ shop: failed \(exit code 1\), waits for a change$/m);
+    await write("third");
+    await running.output(/^shop +│ third/m);
+    await running.output(/^mecha +│ shop: ended \(exit code 0\), waits for a change$/m);
+    running.child.kill("SIGTERM");
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(0);
+    expect(processIds(stdout).size).toBe(1);
+  });
+});
+
+describe("mecha up: signals", () => {
+  const stubborn = `process.on("SIGTERM", () => console.log("asked")); ${idle}`;
+
+  it("a second one ends everything at once", async () => {
+    await using folder = await appsFolder({ one: { script: stubborn }, two: { script: stubborn } });
+    await using running = up(folder);
+    await running.output(/^one +│ up/m);
+    await running.output(/^two +│ up/m);
+    running.child.kill("SIGTERM");
+    await running.output(/^one +│ asked$/m);
+    await running.output(/^two +│ asked$/m);
+    running.child.kill("SIGTERM");
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(143);
+    for (const processId of processIds(stdout).values()) await until(() => !isAlive(processId));
+  });
+
+  it("SIGKILL leaves no app behind, nor what it started, also after a restart", async () => {
+    const script = `
+      import { spawn } from "node:child_process";
+      import { existsSync, writeFileSync } from "node:fs";
+      if (!existsSync("ran")) { writeFileSync("ran", ""); process.exit(1); }
+      spawn(process.execPath, ["-e", "process.on('SIGTERM', () => setTimeout(process.exit, 200)); console.log('up', process.pid); setInterval(() => {}, 1000)"], { stdio: "inherit" });
+      process.on("SIGTERM", () => process.exit(0));`;
+    await using folder = await appsFolder({
+      one: { script, spec: { restart: { minBackoff: "20ms" } } },
+      two: { script: idle },
+    });
+    await using running = up(folder);
+    await running.output(/^one +│ up \d+$/m);
+    await running.output(/^two +│ up \d+$/m);
+    running.child.kill("SIGKILL");
+    const started = processIds((await running.ended).stdout);
+    expect(started.size).toBe(2);
+    for (const processId of started.values()) await until(() => !isAlive(processId));
+  });
+});
+
+describe("mecha up: one log", () => {
+  const lines = 300;
+  /** Writes lines in pieces, on both streams. */
+  const chatty = `
+    const write = (stream, text) => new Promise((resolve) => stream.write(text, resolve));
+    for (let line = 0; line < ${lines}; line++) {
+      await write(process.stdout, "out " + line);
+      await write(process.stderr, "err " + line);
+      await write(process.stdout, " of " + process.env.MECHA_APP_ID + "\\n");
+      await write(process.stderr, " of " + process.env.MECHA_APP_ID + "\\n");
+    }`;
+  const names = ["a", "longer-name", "b"];
+  const apps = Object.fromEntries(names.map((name) => [name, { script: chatty }]));
+  const expected = (name: string, stream: string) =>
+    Array.from({ length: lines }, (_, line) => `${stream} ${line} of ${name}`);
+
+  it("never mixes parts of lines, and keeps the order of each stream", async () => {
+    await using folder = await appsFolder(apps);
+    await using running = up(folder);
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(0);
+    for (const name of names) {
+      const prefix = `${name.padEnd(11)} │ `;
+      const own = stdout.split("\n").filter((line) => line.startsWith(prefix));
+      const said = own.map((line) => line.slice(prefix.length));
+      expect(said.filter((line) => line.startsWith("out"))).toEqual(expected(name, "out"));
+      expect(said.filter((line) => line.startsWith("err"))).toEqual(expected(name, "err"));
+      expect(said).toHaveLength(2 * lines);
+    }
+  });
+
+  it("is JSON lines with --json", async () => {
+    await using folder = await appsFolder({
+      ...apps,
+      silent: { script: "process.exit(2)", spec: { restart: { policy: "never" } } },
+    });
+    await using running = up(folder, "--json", "--log-level", "info");
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(1);
+    const said = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { app: string; stream: string; line: string; endpoint?: string });
+    const of = (app: string, stream: string) => said.filter((line) => line.app === app && line.stream === stream);
+    for (const name of names) {
+      expect(of(name, "stdout").map(({ line }) => line)).toEqual(expected(name, "out"));
+      expect(of(name, "stderr").map(({ line }) => line)).toEqual(expected(name, "err"));
+      expect(of(name, "mecha")[0]?.endpoint).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+      expect(of(name, "mecha").at(-1)?.line).toBe("ended (exit code 0)");
+      const runtime = of(name, "runtime").map(({ line }) => (JSON.parse(line) as { msg: string }).msg);
+      expect(runtime).toEqual(expect.arrayContaining(["ready", "stopped"]));
+    }
+    expect(of("silent", "mecha").at(-1)?.line).toBe("failed for good (exit code 2)");
+  });
+});
+
+describe("mecha up says what is wrong before it starts anything", () => {
+  it("in the files: everything, with file and line", async () => {
+    await using folder = await temporaryFolder();
+    const marker = join(folder.path, "started");
+    const app = (name: string, spec: string) =>
+      `apiVersion: mecha.dev/v1\nkind: App\nmetadata: { name: ${name} }\nspec: ${spec}\n---\n`;
+    const texts = [
+      app("good", `{ command: [touch, ${marker}], port: 8081 }`),
+      app("misspelt", "{ comand: [node, a.mjs] }"),
+      app("waits", "{ command: [node, a.mjs], dependsOn: [god] }"),
+      app("same-port", "{ command: [node, a.mjs], runtimePort: 8081 }"),
+      app("nowhere", "{ command: [node, a.mjs], dir: ./no-such-folder }"),
+      app("unset", "{ command: [node, a.mjs], env: { DB: { $env: NO_SUCH_VARIABLE } } }"),
+      "apiVersion: mecha.dev/v1\nkind: Component\nmetadata: { name: db }\nspec: { type: sqllite }\n",
+    ];
+    await writeFile(join(folder.path, "mecha.yaml"), texts.join(""));
+    const { code, stdout, stderr } = await mecha(["up"], { cwd: folder.path });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/^mecha: nothing was started:\n/);
+    expect(stderr).toMatch(/^ {2}mecha\.yaml:9: .*"comand".*did you mean "command"/m);
+    expect(stderr).toMatch(
+      /^ {2}mecha\.yaml:16: "spec\.runtimePort" of App "same-port" is 8081, and so is "spec\.port" of App "good"/m,
+    );
+    expect(stderr).toMatch(/^ {2}mecha\.yaml:21: "spec\.dir" of App "nowhere" is no folder: .*no-such-folder$/m);
+    expect(stderr).toMatch(/^ {2}mecha\.yaml:29: .*NO_SUCH_VARIABLE is not set/m);
+    expect(stderr).toMatch(/^ {2}mecha\.yaml:34: .*"sqllite".*did you mean "sqlite"/m);
+    await expect(readFile(marker)).rejects.toThrow("ENOENT");
+  });
+
+  it.each([
+    ["no App at all", [], "", 2, /^mecha: there is no App in mecha\.yaml and mecha\/: /],
+    ["a file that is not there", ["-f", "none.yaml"], "", 1, /none\.yaml: there is no such file/],
+    ["an App that is none", ["--only", "ordres"], "ok", 2, /--only: there is no App "ordres" .*; there are: shop/],
+    ["a dependency that is none", [], "dependsOn: [shopp]", 1, /there is no App "shopp"; did you mean "shop"/],
+    ["a runtime that cannot start", [], "runtimePort", 1, /port \d+ is in use by process \d+/],
+  ])("%s", async (_, args, what, code, message) => {
+    await using folder = await temporaryFolder();
+    const { createServer } = await import("node:net");
+    const holder = createServer().listen(0, "127.0.0.1");
+    await until(() => holder.listening);
+    const address = holder.address();
+    const busy = typeof address === "object" && address !== null ? address.port : 0;
+    const more = what === "runtimePort" ? `runtimePort: ${busy}` : what === "ok" ? "version: '1'" : what;
+    if (what !== "") {
+      const file = join(folder.path, "mecha.yaml");
+      await appendFile(
+        file,
+        `apiVersion: mecha.dev/v1\nkind: App\nmetadata: { name: shop }\nspec: { command: [touch, started], ${more} }\n`,
+      );
+    }
+    const ended = await mecha(["up", ...args], { cwd: folder.path });
+    holder.close();
+    expect(ended.stderr).toMatch(message);
+    expect(ended).toMatchObject({ code, stdout: "" });
+    await expect(readFile(join(folder.path, "started"))).rejects.toThrow("ENOENT");
+  });
+});
