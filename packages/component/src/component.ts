@@ -98,6 +98,12 @@ export interface ComponentDefinition<Config = unknown> {
   /** The blocks that it can serve, and how well. */
   readonly serves: Serves;
   /**
+   * The blocks that it can serve besides, for a resource that asks for them by name (`blocks`, or a list as its `default`). For what a resource
+   * that leaves `blocks` out does not mean: runtimes with one database in common would find each other, wherever they are. Such a block is in
+   * the running component's `blocks` whether it was asked for or not, and must cost nothing until it is used. Default: none.
+   */
+  readonly servesOnRequest?: Serves;
+  /**
    * How a changed configuration replaces a running component: "beside" (default) starts the new one first; "stop-first" is for what
    * holds something exclusive.
    */

@@ -1,5 +1,6 @@
 export * from "./binding/conformance.js";
 export * from "./discovery/conformance.js";
+export * from "./discovery/outage.js";
 export { createManualClock, type ManualClock } from "./manual-clock.js";
 export * from "./pubsub/conformance.js";
 export * from "./pubsub/event-load.js";

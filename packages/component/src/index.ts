@@ -18,6 +18,7 @@ export type {
 export { defineComponent } from "./component.js";
 export type { DeliverySource, Lease, Settlement } from "./delivery/interface.js";
 export { type ConfigOption, describeConfig, optionsTable, withOptionsTable } from "./describe-config.js";
+export { AppWatches, type AppWatchesOptions, type FoundApp } from "./discovery/app-watches.js";
 export * from "./discovery/features.js";
 export type * from "./discovery/interface.js";
 export type { Durability } from "./durability.js";

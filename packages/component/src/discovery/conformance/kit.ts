@@ -58,6 +58,17 @@ export function instance(id: string, app: string, changed: Partial<Instance> = {
 export const addressesOf = (found: readonly Instance[] | undefined) => found?.map(({ address }) => address).toSorted();
 const idsOf = (found: readonly Instance[] | undefined) => found?.map(({ id }) => id);
 
+/** Requires what `check` asserts, soon; what else it throws is thrown at once. */
+export async function eventually(check: () => void): Promise<void> {
+  for (const deadline = performance.now() + mustComeMs; ; await delay(5)) {
+    try {
+      return check();
+    } catch (error) {
+      if (!(error instanceof assert.AssertionError) || performance.now() > deadline) throw error;
+    }
+  }
+}
+
 /** One open component, in few words. */
 export class Session {
   constructor(
@@ -85,12 +96,17 @@ export class Session {
     await this.leases.register({ namespace, instance: own, ttlMs });
   }
 
-  async renew(app: string, id: string, ttlMs = this.kit.ttlMs): Promise<boolean> {
-    return this.leases.renew({ namespace: this.kit.namespace, app, id, ttlMs });
+  async renew(
+    app: string,
+    id: string,
+    ttlMs = this.kit.ttlMs,
+    namespace: string = this.kit.namespace,
+  ): Promise<boolean> {
+    return this.leases.renew({ namespace, app, id, ttlMs });
   }
 
-  async deregister(app: string, id: string): Promise<void> {
-    await this.leases.deregister({ namespace: this.kit.namespace, app, id });
+  async deregister(app: string, id: string, namespace = this.kit.namespace): Promise<void> {
+    await this.leases.deregister({ namespace, app, id });
   }
 
   /** Requires that an app's instances are these, by id. */
@@ -108,6 +124,7 @@ export class Watcher {
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
   #states: (readonly Instance[] | undefined)[] = [];
+  #toldAt = 0;
   #failed: unknown;
 
   constructor(discovery: Discovery, namespace: string, app: string, gone: AbortSignal) {
@@ -118,7 +135,10 @@ export class Watcher {
   }
 
   async #read(states: AsyncIterable<readonly Instance[] | undefined>): Promise<void> {
-    for await (const state of states) this.#states.push(state);
+    for await (const state of states) {
+      this.#states.push(state);
+      this.#toldAt = performance.now();
+    }
   }
 
   /** How many states it has told. */
@@ -126,15 +146,23 @@ export class Watcher {
     return this.#states.length;
   }
 
+  /** What it told last. */
+  get last(): readonly Instance[] | undefined {
+    return this.#states.at(-1);
+  }
+
+  /** When it told that, by `performance.now()`. */
+  get toldAt(): number {
+    return this.#toldAt;
+  }
+
   /** Waits until the last state has these ids. */
   async expect(ids: readonly string[] | undefined, why: string): Promise<void> {
-    const isThere = () => {
+    await eventually(() => {
       if (this.#failed !== undefined) throw this.#failed;
-      return this.#states.length > 0 && JSON.stringify(idsOf(this.#states.at(-1))) === JSON.stringify(ids);
-    };
-    for (const deadline = performance.now() + mustComeMs; !isThere() && performance.now() < deadline; ) await delay(5);
-    assert(this.#states.length > 0, "a watch tells at first what is there");
-    assert.deepEqual(idsOf(this.#states.at(-1)), ids, why);
+      assert(this.#states.length > 0, "a watch tells at first what is there");
+      assert.deepEqual(idsOf(this.last), ids, why);
+    });
   }
 
   /** Ends it, and waits until it has. */
