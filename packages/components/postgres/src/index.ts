@@ -3,6 +3,7 @@ import { openSqlBinding } from "./binding/open.js";
 import { operations } from "./binding/operations.js";
 import { config } from "./config.js";
 import { connect } from "./connection.js";
+import { createDiscovery, discoveryFeatures } from "./discovery/discovery.js";
 import { createPubSub, pubsubFeatures } from "./pubsub/pubsub.js";
 import { createStateStore, durabilities, features } from "./state/state.js";
 
@@ -16,6 +17,7 @@ export const postgres = defineComponent({
     pubsub: { features: pubsubFeatures, durability: durabilities },
     binding: { features: ["OUTPUT"], operations },
   },
+  servesOnRequest: { discovery: { features: discoveryFeatures } },
   async create(config, context) {
     const sql = await openSqlBinding(config, context);
     const connection = await connect(config, context).catch(async (error: unknown) => {
@@ -25,12 +27,14 @@ export const postgres = defineComponent({
     const retentionMs = config.eventRetentionHours * 60 * 60 * 1000;
     const events = createPubSub(connection, { retentionMs, logger: context.logger });
     const state = createStateStore(connection, events.encodePublishes);
+    const names = createDiscovery(connection, context.logger);
     return {
-      blocks: { state, pubsub: events.pubsub, binding: sql.binding },
+      blocks: { state, pubsub: events.pubsub, binding: sql.binding, discovery: names.discovery },
       async health(signal) {
         await Promise.all([connection.health(signal), sql.health(signal)]);
       },
       async close() {
+        names.close();
         await Promise.all([state.close(), events.close(), sql.close()]);
         await connection.close();
       },

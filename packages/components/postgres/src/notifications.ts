@@ -5,17 +5,20 @@ import { backoffMs } from "./backoff.js";
 /** How long notices of one channel are gathered before one more is sent, in ms. */
 const gatherMs = 10;
 
+/** Called when something happened, with what the notice says; and without, whenever something may have been missed. */
+type Listener = (notice?: string) => void;
+
 /**
- * Tells other runtimes that something happened, and is told by them; never what: who is woken reads it from the tables. NOTIFY within a
- * transaction makes all commits of the server wait for one another, so it is sent after commits, on its own, once for all that came
- * together. It may be lost (a crash, a broken connection): whoever listens must look by himself now and then.
+ * Tells other runtimes that something happened, and is told by them; hardly ever what: who is woken reads it from the tables. NOTIFY within a
+ * transaction makes all commits of the server wait for one another, so for what happens often it is sent after commits, on its own, once for
+ * all that came together. That may be lost (a crash, a broken connection): whoever listens must look by himself now and then.
  */
 export class Notifications {
   readonly #options: ClientConfig;
   readonly #send: (channel: string, sender: string) => Promise<unknown>;
   /** Marks what was sent from here, for nobody needs to be told of his own doing. */
   readonly #self = randomBytes(6).toString("hex");
-  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #listeners = new Map<string, Set<Listener>>();
   /** The channels of the notices that were sent just now, and whether one more has to follow. */
   readonly #gathering = new Map<string, boolean>();
   #client: Client | undefined;
@@ -29,8 +32,8 @@ export class Notifications {
     this.#send = send;
   }
 
-  /** Calls back when something happened, and whenever something may have been missed. Returns how to end it. */
-  listen(channel: string, callback: () => void): () => void {
+  /** Calls back from now on, for the first time when it listens. Returns how to end it. */
+  listen(channel: string, callback: Listener): () => void {
     const callbacks = this.#listeners.get(channel) ?? new Set();
     callbacks.add(callback);
     this.#listeners.set(channel, callbacks);
@@ -60,8 +63,16 @@ export class Notifications {
   }
 
   #subscribe(channel: string): void {
-    if (this.#client !== undefined) void this.#client.query(`LISTEN ${channel}`).catch(() => {});
-    else if (!this.#connecting) void this.#connect(0);
+    const client = this.#client;
+    if (client === undefined) {
+      if (!this.#connecting) void this.#connect(0);
+      return;
+    }
+    // If that fails the connection is lost, and all channels are listened to on the next one.
+    client.query(`LISTEN ${channel}`).then(
+      () => this.#wake(channel),
+      () => {},
+    );
   }
 
   async #connect(attempt: number): Promise<void> {
@@ -78,7 +89,7 @@ export class Notifications {
     client.on("error", lose);
     client.on("end", lose);
     client.on("notification", ({ channel, payload }) => {
-      if (payload !== this.#self) this.#wake(channel);
+      if (payload !== this.#self) this.#wake(channel, payload);
     });
     try {
       await client.connect();
@@ -94,7 +105,7 @@ export class Notifications {
     for (const channel of this.#listeners.keys()) this.#wake(channel);
   }
 
-  #wake(channel: string): void {
-    for (const callback of this.#listeners.get(channel) ?? []) callback();
+  #wake(channel: string, notice?: string): void {
+    for (const callback of this.#listeners.get(channel) ?? []) callback(notice);
   }
 }

@@ -1,4 +1,5 @@
 import type { ClientBase } from "pg";
+import * as discovery from "./discovery/schema.js";
 import { unavailable } from "./errors.js";
 import * as pubsub from "./pubsub/schema.js";
 import { publishingWrites } from "./state/publishing-writes.js";
@@ -11,7 +12,7 @@ export interface Migration {
 }
 
 /** Every step, of all blocks, in the order in which they came to be: its place, from 1, is the schema's version. */
-export const migrations: readonly Migration[] = [state.tables, pubsub.tables, publishingWrites];
+export const migrations: readonly Migration[] = [state.tables, pubsub.tables, publishingWrites, discovery.tables];
 
 /** Run at every start, after the migrations: what must be put right when the data was restored. */
 const adoptions = [state.adopt];
