@@ -2,6 +2,7 @@ import { type Binding, type Component, type ComponentContext, defineComponent } 
 import { createBinding, noBinding } from "./binding/binding.js";
 import { operations } from "./binding/operations.js";
 import { configSchema, type RedisConfig, resolveBindingOptions, resolveConnectOptions } from "./config.js";
+import { createDiscovery, discoveryFeatures } from "./discovery/discovery.js";
 import { type MigrationStep, openLayout } from "./layout.js";
 import { createPubSub, pubsubFeatures } from "./pubsub/pubsub.js";
 import { TopicRegistry } from "./pubsub/topic-registry.js";
@@ -28,6 +29,7 @@ export const redis = defineComponent<RedisConfig>({
     pubsub: { features: pubsubFeatures, durability },
     binding: { features: ["OUTPUT"], operations },
   },
+  servesOnRequest: { discovery: { features: discoveryFeatures } },
   create,
 });
 
@@ -46,13 +48,15 @@ async function create(config: RedisConfig, context: ComponentContext): Promise<C
   const topics = new TopicRegistry(server, config.keyPrefix);
   const state = new RedisStateStore(server, config, topics);
   const pubsub = createPubSub(server, config, topics, context.logger);
+  const names = createDiscovery(server, config, context.logger);
   return {
-    blocks: { state, pubsub: pubsub.pubsub, binding },
+    blocks: { state, pubsub: pubsub.pubsub, binding, discovery: names.discovery },
     async health(signal) {
       await Promise.all([server.health(signal), commands?.health(signal)]);
     },
     async close() {
       state.close();
+      names.close();
       await pubsub.close();
       await Promise.all([server.close(), commands?.close()]);
     },
