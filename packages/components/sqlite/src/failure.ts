@@ -34,6 +34,8 @@ export const resultCode = {
   cantopen: 14,
   protocol: 15,
   notadb: 26,
+  /** A row whose primary key is taken. */
+  constraintPrimaryKey: 19 | (6 << 8),
   /** Growing the -shm file failed: the disk is full. */
   ioerrShmsize: 10 | (19 << 8),
 } as const;
@@ -49,6 +51,9 @@ export function isBusy(error: unknown): boolean {
   const code = extendedCode(error);
   return code !== undefined && (code & 0xff) === resultCode.busy;
 }
+
+/** Whether a row could not be added because its primary key is taken. */
+export const isConflict = (error: unknown): boolean => extendedCode(error) === resultCode.constraintPrimaryKey;
 
 /** How long a caller that found the file locked should wait. */
 const busyRetryAfterMs = 200;

@@ -62,5 +62,10 @@ export type ToThread =
     }
   | { readonly type: "close" };
 
-/** What the writer's thread answers a batch with: `Outcome[]` as JSON, one per job. */
-export type FromThread = string;
+/** What the writer's thread answers a batch with. */
+export interface FromThread {
+  /** `Outcome[]` as JSON, one per job. */
+  readonly outcomes: string;
+  /** The batch's bytes, transferred back. */
+  readonly spare: ArrayBuffer;
+}

@@ -7,13 +7,18 @@ import type { Job } from "./jobs.js";
 export interface PackedJobs {
   /** `[name, body, length of each blob]` of each job. */
   readonly text: string;
-  /** All blobs, one after the other; to be transferred. */
+  /** All blobs, one after the other, and perhaps more; to be transferred. */
   readonly bytes: ArrayBuffer;
 }
 
-export function packJobs(jobs: readonly Job[]): PackedJobs {
+/**
+ * Packs jobs.
+ *
+ * @param spare A buffer that came back, used again if it is large enough: the pages of a new one would have to be made first.
+ */
+export function packJobs(jobs: readonly Job[], spare?: ArrayBuffer): PackedJobs {
   const size = jobs.reduce((sum, { blobs }) => sum + sizeOf(blobs), 0);
-  const bytes = new Uint8Array(size);
+  const bytes = new Uint8Array(spare !== undefined && spare.byteLength >= size ? spare : new ArrayBuffer(size));
   let at = 0;
   const rows = jobs.map(({ name, body, blobs }) => {
     const lengths = blobs.map((blob) => {

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { GroupCall, GroupSettings, PubSubEntry, Settlement } from "@mecha/component";
+import type { EntryColumns } from "./pubsub-columns.js";
 
 /** An entry whose payload stands elsewhere. */
 export type BareEntry = Pick<PubSubEntry, "topic" | "source" | "id" | "orderingKey" | "delayMs"> & {
@@ -21,10 +22,10 @@ type BareSettlement<Some> = Some extends Settlement ? Omit<Some, "handle"> & Lea
 
 /** What the pubsub block asks of the writer. */
 export interface PubSubJobs {
-  /** Publishes entries, whose payloads are the blobs; says of each whether it was a duplicate. */
+  /** Publishes entries, whose payloads are the blobs; says where the duplicates stand. */
   "pubsub.publish": {
-    body: { readonly keyspace: string; readonly entries: readonly BareEntry[] };
-    answer: boolean[];
+    body: { readonly keyspace: string; readonly entries: EntryColumns };
+    answer: number[];
   };
   /** Makes a group, or changes the settings of one that still has `replaces`; says whether it did. */
   "pubsub.open": {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { type PubSubEntry, pubsubLimits } from "@mecha/component";
 import { createManualClock, startComponent } from "@mecha/component/conformance";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { call, entry, openGroup, pubsubOf, text } from "../test/events.ts";
@@ -79,6 +80,51 @@ test("events are forgotten when they are old and no group needs them", async () 
   const { deadLetters } = await pubsub.listDeadLetters({ ...call, after: undefined, limit: 10, maxBytes: 1024 });
   expect(deadLetters.map(text)).toEqual([names[0]]);
   expect((await source.receive(ask)).map(text)).toEqual(["not delivered yet"]);
+});
+
+test("many at once keep their order whatever they share, and what was there before is found among them", async () => {
+  const { clock, pubsub, count } = await open(temporaryFolder());
+  await openGroup(pubsub);
+  const publish = (entries: PubSubEntry[]) => pubsub.publish({ keyspace: call.keyspace, entries });
+  await publish([entry("event 70")]);
+  const entries = Array.from({ length: 200 }, (_, index) => {
+    if (index >= 90 && index < 100) return entry(`event ${index}`, { topic: "elsewhere" });
+    if (index === 120) return entry(`event ${index}`, { delayMs: 60_000 });
+    if (index === 130) return entry(`event ${index}`, { ttlMs: 1 });
+    return entry(index === 150 ? "event 149" : `event ${index}`, { orderingKey: index % 2 === 0 ? "even" : "" });
+  });
+  const outcomes = await publish(entries);
+  expect(outcomes.map((outcome) => outcome.type === "published" && outcome.duplicate)).toEqual(
+    entries.map((_, index) => index === 70 || index === 150),
+  );
+  expect(count("pubsub_event")).toBe(199);
+  clock.advance(10);
+  const source = pubsub.consume(call);
+  const received: string[] = [];
+  for (let leases = await source.receive({ ...ask, maxItems: 256 }); leases.length > 0; ) {
+    received.push(...leases.map(text));
+    leases = await source.receive({ ...ask, maxItems: 256 });
+  }
+  const expected = entries.filter(
+    ({ topic, delayMs, ttlMs }, index) =>
+      topic === call.topic && delayMs === 0 && ttlMs === undefined && index !== 70 && index !== 150,
+  );
+  expect(received).toEqual(["event 70", ...expected.map(({ id }) => id)]);
+});
+
+test("an id is new again when its time is over, before anybody has swept it", async () => {
+  const { clock, pubsub, count } = await open(temporaryFolder());
+  const publish = async () => {
+    const entries = [entry("again"), entry("again"), entry("other")];
+    const outcomes = await pubsub.publish({ keyspace: call.keyspace, entries });
+    return outcomes.map((outcome) => outcome.type === "published" && outcome.duplicate);
+  };
+  expect(await publish()).toEqual([false, true, false]);
+  expect(await publish()).toEqual([true, true, true]);
+  // Advanced at once by all of the time, so that the sweeper has had no turn.
+  clock.advance(pubsubLimits.dedupMs);
+  expect(await publish()).toEqual([false, true, false]);
+  expect(count("pubsub_event")).toBe(4);
 });
 
 test("many dead letters are requeued and dropped in bounded steps", async () => {

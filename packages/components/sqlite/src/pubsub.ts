@@ -4,6 +4,7 @@ import {
   type GroupCall,
   type GroupSettings,
   type Logger,
+  type PublishOutcome,
   type PubSub,
   pubsubLimits,
   requireSameGroup,
@@ -12,8 +13,9 @@ import {
 import type { Settings } from "./config.js";
 import type { Connection } from "./connection.js";
 import { createArrivals } from "./pubsub-arrivals.js";
+import { toColumns } from "./pubsub-columns.js";
 import { parseDeadLetterId } from "./pubsub-jobs.js";
-import { faultOf, toBareEntry } from "./pubsub-publishable.js";
+import { faultOf } from "./pubsub-publishable.js";
 import { createPubSubReads, type StoredGroup } from "./pubsub-reads.js";
 import { createSource } from "./pubsub-source.js";
 import { startPubSubSweeper } from "./pubsub-sweeper.js";
@@ -23,6 +25,9 @@ export const pubsubFeatures = ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"] as 
 
 /** How many dead letters are taken out in one transaction. */
 const exhumeLimit = 256;
+
+const published: PublishOutcome = { type: "published", duplicate: false };
+const publishedBefore: PublishOutcome = { type: "published", duplicate: true };
 
 /** The pubsub block over a connection. */
 export function createPubSub(
@@ -68,10 +73,15 @@ export function createPubSub(
     async publish({ keyspace, entries, signal }) {
       const { sound, merge } = setFaultyAside(entries, faultOf);
       if (sound.length === 0) return merge([]);
-      const body = { keyspace, entries: sound.map(toBareEntry) };
       const blobs = sound.map(({ payload }) => payload);
-      const duplicates = await writer.submit("pubsub.publish", body, { blobs, signal });
-      return merge(duplicates.map((duplicate) => ({ type: "published", duplicate })));
+      const duplicates = await writer.submit(
+        "pubsub.publish",
+        { keyspace, entries: toColumns(sound) },
+        { blobs, signal },
+      );
+      const outcomes = sound.map(() => published);
+      for (const index of duplicates) outcomes[index] = publishedBefore;
+      return merge(outcomes);
     },
 
     async openGroup({ settings, defaults, update, signal, ...call }) {

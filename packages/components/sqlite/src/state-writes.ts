@@ -1,7 +1,8 @@
 import type { StatePrecondition, StateResult } from "@mecha/component";
 import { Refusal } from "./failure.js";
 import type { CreateJobHandlers, Transaction } from "./jobs.js";
-import { createPublisher } from "./pubsub-publish.js";
+import { createPublisher } from "./pubsub-publisher.js";
+import { createTopics } from "./pubsub-topics.js";
 import { createRequests } from "./requests.js";
 import { type BareOperation, deletionLimits, etagOf, type StateJobs } from "./state-jobs.js";
 
@@ -11,7 +12,7 @@ const sweepLimit = 256;
 /** The state block's jobs, on the writer's thread. */
 export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
   const requests = createRequests(db);
-  const publisher = createPublisher(db);
+  const publisher = createPublisher(db, createTopics(db));
   const current = db.prepare(`
     SELECT revision, update_time FROM state_item
     WHERE keyspace = ? AND key = ? AND (expire_time IS NULL OR expire_time > ?)
@@ -125,9 +126,10 @@ export const createStateHandlers: CreateJobHandlers<StateJobs> = (db) => {
       });
       const values = blobs.values();
       const results = operations.map((operation) => apply(keyspace, operation, values, transaction));
-      for (const { keyspace, entry } of publishes) {
-        publisher.publish(publisher.topicOf(keyspace, entry.topic), entry, values.next().value, now);
-      }
+      const payloads = blobs.slice(blobs.length - publishes.length);
+      publishes.forEach(({ keyspace, entry }, index) => {
+        publisher.publish(keyspace, [entry], payloads.slice(index, index + 1), now);
+      });
       if (requestId !== undefined) requests.remember(scope, requestId, results, now);
       return results;
     },

@@ -7,10 +7,13 @@ import { failureOf } from "./failure.js";
 import { createHandlers } from "./handlers.js";
 import type { FromThread, Outcome, ThreadSettings, ToThread } from "./jobs.js";
 import { createGuard, openForWriting } from "./open.js";
-import { unpackJobs } from "./packing.js";
+import { sizeOf, unpackJobs } from "./packing.js";
 
 const settings: ThreadSettings = workerData;
-const answer = (outcomes: readonly Outcome[]) => parentPort?.postMessage(JSON.stringify(outcomes) satisfies FromThread);
+
+function answer(outcomes: readonly Outcome[], spare: ArrayBuffer): void {
+  parentPort?.postMessage({ outcomes: JSON.stringify(outcomes), spare } satisfies FromThread, [spare]);
+}
 
 function open() {
   const db = openForWriting(settings);
@@ -27,11 +30,14 @@ function runBatch({ jobs: packed, now }: Extract<ToThread, { type: "batch" }>): 
     opened ??= open();
   } catch (error) {
     const failure = failureOf(error);
-    answer(jobs.map(() => ({ failure })));
+    const outcomes = jobs.map(() => ({ failure }));
+    answer(outcomes, packed.bytes);
     return;
   }
-  answer(opened.runBatch(jobs, now));
-  opened.checkpoints.wrote(jobs.length, packed.bytes.byteLength);
+  const size = jobs.reduce((sum, { blobs }) => sum + sizeOf(blobs), 0);
+  // SQLite has copied what it was given.
+  answer(opened.runBatch(jobs, now), packed.bytes);
+  opened.checkpoints.wrote(jobs.length, size);
 }
 
 parentPort?.on("message", (message: ToThread) => {

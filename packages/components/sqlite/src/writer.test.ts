@@ -10,7 +10,8 @@ vi.mock("./thread.js?source", () => ({
     parentPort.on("message", ({ type, jobs }) => {
       if (type === "close") return parentPort.close();
       if (++batches === 2) process.exit(1);
-      parentPort.postMessage(JSON.stringify(JSON.parse(jobs.text).map(() => ({ answer: { more: false } }))));
+      const outcomes = JSON.stringify(JSON.parse(jobs.text).map(() => ({ answer: { more: false } })));
+      parentPort.postMessage({ outcomes, spare: jobs.bytes }, [jobs.bytes]);
     });
   `,
 }));

@@ -12,6 +12,8 @@ const maxBatchBytes = 16 * 1024 * 1024;
 /** At most this many jobs and bytes wait; more are refused. */
 const maxQueuedJobs = 16_384;
 const maxQueuedBytes = 64 * 1024 * 1024;
+/** A buffer of a batch is kept for the next ones if it is not larger. */
+const maxSpareBytes = 2 * 1024 * 1024;
 
 /** How a job is submitted. */
 export interface Submission {
@@ -61,12 +63,17 @@ export function createWriter({ settings, clock, logger, onBatch }: WriterOptions
   let flushing = false;
   let closing = false;
   let thread: Worker | undefined;
+  /** Goes back and forth with the batches; the thread has it while one is in flight. */
+  let spare: ArrayBuffer | undefined;
   let onIdle: (() => void) | undefined;
 
   function startThread(): Worker {
     const worker = new Worker(source, { eval: true, name: "mecha-sqlite", workerData: settings, execArgv: [] });
     let cause: unknown;
-    worker.on("message", (outcomes: FromThread) => settle(JSON.parse(outcomes)));
+    worker.on("message", (answer: FromThread) => {
+      if (answer.spare.byteLength <= maxSpareBytes) spare = answer.spare;
+      settle(JSON.parse(answer.outcomes));
+    });
     worker.on("error", (error) => {
       cause = error;
     });
@@ -141,13 +148,15 @@ export function createWriter({ settings, clock, logger, onBatch }: WriterOptions
     const now = clock === systemClock ? undefined : clock.now();
     let jobs: PackedJobs;
     try {
-      jobs = packJobs(batch.map(({ job }) => job));
+      const packed = batch.map(({ job }) => job);
+      jobs = packJobs(packed, spare);
     } catch (error) {
       // A value whose buffer was taken away meanwhile: its caller's bug, but nobody may be left without an answer.
       const failure = failureOf(error);
       settle(batch.map(() => ({ failure })));
       return;
     }
+    spare = undefined;
     thread.postMessage({ type: "batch", now, jobs } satisfies ToThread, [jobs.bytes]);
   }
 
