@@ -34,7 +34,8 @@ import { type Backlog, createOutbox } from "./outbox/outbox.js";
 import { createPolicies } from "./policy/policies.js";
 import { listenAtEdge } from "./server/edge.js";
 import { listen } from "./server/listen.js";
-import { createCallRecorder } from "./telemetry/metrics.js";
+import { createCallRecorder } from "./telemetry/calls.js";
+import { createDeliveryTelemetry } from "./telemetry/deliveries.js";
 import { createObserver } from "./telemetry/observe.js";
 
 /** A running runtime. */
@@ -96,7 +97,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const app = createApp(settings, health);
   const gate = createGate({ ...settings, access: createAccessControl(appId, logger), policies });
   const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
-  const context = { registry, observer, identity, clock: settings.clock, logger, outbox, health };
+  const deliveries = createDeliveryTelemetry(settings.clock, tracing);
+  const context = { deliveries, registry, observer, identity, clock: settings.clock, logger, outbox, health };
   const running = appBlocks.map((block) => block.start(context));
   const services = kinds.flatMap(({ kind, start }): [string, ResourceService][] => {
     const service = start?.({ ...context, app, appName: settings.appName, policies, gate });
@@ -124,13 +126,12 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       ),
     );
   };
-  const doors = [
-    ...createHealthDoors(lifecycle, registry, recorder, health, async () => [
-      ...services.flatMap(([, { metrics }]) => metrics()),
-      ...(await outbox.metrics()),
-    ]),
-    ...running.flatMap(({ door }) => (door === undefined ? [] : [door])),
-  ];
+  const healthDoors = createHealthDoors(lifecycle, registry, [recorder.histogram, deliveries.lag], health, async () => [
+    ...services.flatMap(([, { metrics }]) => metrics()),
+    ...deliveries.metrics(),
+    ...(await outbox.metrics()),
+  ]);
+  const doors = [...healthDoors.doors, ...running.flatMap(({ door }) => (door === undefined ? [] : [door]))];
 
   const servers: RpcServer[] = [];
   const listenOn = async (where: Parameters<typeof listen>[0]["listen"], isAdmin: boolean): Promise<string> => {
@@ -212,6 +213,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       await Promise.all([left, ...services.map(([, service]) => service.close(timer.promise))]);
       await Promise.all([mesh?.close(timer.promise), ...servers.map((server) => server.close({ deadlineMs }))]);
       health.close();
+      healthDoors.close();
       app?.client.close();
       await Promise.race([outbox.close(), timer.promise]);
       await registry.close(timer.promise);

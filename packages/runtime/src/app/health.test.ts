@@ -1,12 +1,12 @@
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@mecha/api/health";
-import { PubSubService, SubscribeRequestSchema } from "@mecha/api/pubsub";
+import { PubSubService } from "@mecha/api/pubsub";
 import { serve } from "@mecha/rpc";
 import { expect, onTestFinished, test } from "vitest";
 import { startApp } from "../../test/app.js";
+import { Conversation } from "../../test/conversation.js";
 import { callState, component, startRuntime, temporaryFolder, until } from "../../test/helpers.js";
 import { createRuntime, type ResourceObject, readApps } from "../index.js";
 
@@ -99,27 +99,20 @@ test("a stream of an app that is not ready brings nothing until it is", async ()
   const { port, received } = await startApp(() => (ready ? 204 : 500));
   const { runtime, isReady } = await probe(port, { readiness: { http: "/" } });
   const client = createClient(PubSubService, runtime.transport);
-  const over = new AbortController();
-  onTestFinished(() => over.abort());
-  const open = create(SubscribeRequestSchema, { message: { case: "open", value: { topic: "orders" } } });
-  const heard: (string | undefined)[] = [];
-  const listening = (async () => {
-    const requests = (async function* () {
-      yield open;
-      await new Promise((resolve) => over.signal.addEventListener("abort", resolve));
-    })();
-    for await (const { message } of client.subscribe(requests, { signal: over.signal })) heard.push(message.case);
-  })().catch(() => {});
-  await until(() => heard.includes("opened"), "opened");
+  const conversation = new Conversation(client, { case: "open", value: { topic: "orders" } });
+  expect((await conversation.hear()).case).toBe("opened");
   await fetch(`${runtime.endpoint}/publish/orders`, { method: "POST", body: "{}" });
+  const next = conversation.hear();
+  let heard = false;
+  void next.then(() => {
+    heard = true;
+  });
   const asked = received.length;
   await until(() => received.length > asked + 3, "probed some more");
-  expect(heard).toEqual(["opened"]);
+  expect(heard).toBe(false);
   ready = true;
   await until(isReady, "ready");
-  await until(() => heard.includes("deliveries"), "delivered");
-  over.abort();
-  await listening;
+  expect((await next).case).toBe("deliveries");
 });
 
 test("liveness begins when the startup probe was well, and its failure asks for a restart, which begins with startup again", async () => {

@@ -5,6 +5,7 @@ import type { AppHealth } from "../app/health.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import type { Outbox } from "../outbox/outbox.js";
 import type { HttpRequest, HttpResponse } from "../server/http.js";
+import type { DeliveryTelemetry } from "../telemetry/deliveries.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Observer } from "../telemetry/observe.js";
 import type { Identity } from "./runtime/info.js";
@@ -13,6 +14,8 @@ import type { Identity } from "./runtime/info.js";
 export interface BlockContext {
   readonly registry: ComponentRegistry;
   readonly observer: Observer;
+  /** Where deliveries to the app are counted and traced. */
+  readonly deliveries: DeliveryTelemetry;
   readonly identity: Identity;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;

@@ -10,6 +10,11 @@ export function toTimestamp(ms: number): Timestamp {
   };
 }
 
+/** A message's time in ms since the epoch. */
+export function fromTimestamp({ seconds, nanos }: Timestamp): number {
+  return Number(seconds) * 1000 + nanos / 1_000_000;
+}
+
 /** A duration in whole ms, rounded up, so that nothing ends early; undefined if it is malformed. */
 export function toMs({ seconds, nanos }: Duration): number | undefined {
   const sameSign = nanos === 0 || seconds === 0n || nanos > 0 === seconds > 0n;

@@ -1,4 +1,6 @@
 import type { Clock, DeliverySource, Lease, Settlement } from "@mecha/component";
+import type { DeliveryOutcome, Recorded } from "../telemetry/deliveries.js";
+import type { OpenSpan } from "../telemetry/tracing.js";
 import { pause } from "./pause.js";
 import {
   backoffMs,
@@ -16,6 +18,8 @@ export interface Delivery<Item> {
   readonly item: Item;
   readonly attempt: number;
   readonly orderingKey: string;
+  /** What continues the trace from this attempt, as W3C's `traceparent`; undefined where nothing is traced. */
+  readonly traceparent?: string | undefined;
   /** Until when the app may settle it, ms since the epoch; `extend` gives it more. */
   readonly deadline: number;
 }
@@ -37,6 +41,8 @@ export interface DispatcherOptions<Item> {
   idOf(attempt: number, handle: string): string;
   /** Reads an item; undefined if this consumer does not want it, which settles it. */
   read(payload: Uint8Array): Item | undefined;
+  /** Counts and traces the attempts. Default: nobody does. */
+  readonly recorded?: Recorded<Item> | undefined;
   /** Hands deliveries to the app. No more are taken until it resolves. */
   deliver(deliveries: Delivery<Item>[]): Promise<void> | void;
   /** Told when the source fails; the dispatcher goes on after a while. */
@@ -67,6 +73,7 @@ interface InFlight {
   readonly handle: string;
   readonly bytes: number;
   readonly attempt: number;
+  readonly span: OpenSpan | undefined;
   deadline: number;
 }
 
@@ -74,7 +81,7 @@ interface InFlight {
 const sourceRetry = { minBackoffMs: 50, maxBackoffMs: 5_000 };
 
 export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispatcher {
-  const { source, policy, credit, clock } = options;
+  const { source, policy, credit, clock, recorded } = options;
   const inFlight = new Map<string, InFlight>();
   const stopping = new AbortController();
   /** Ends the wait for more, when it is paused or stopped. */
@@ -94,10 +101,11 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
     if (inFlight.size === 0 && settling === 0 && stopping.signal.aborted) idle.resolve();
   };
 
-  const forget = (id: string) => {
+  const forget = (id: string, outcome: DeliveryOutcome) => {
     const delivery = inFlight.get(id);
     if (delivery === undefined) return;
     inFlight.delete(id);
+    recorded?.record.end(delivery.span, outcome);
     bytes -= delivery.bytes;
   };
 
@@ -105,7 +113,7 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
   const sweep = () => {
     cancelSweep = undefined;
     const now = clock.now();
-    for (const [id, { deadline }] of inFlight) if (deadline <= now) forget(id);
+    for (const [id, { deadline }] of inFlight) if (deadline <= now) forget(id, "expired");
     freed();
     armSweep();
   };
@@ -133,9 +141,10 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
         continue;
       }
       const id = options.idOf(attempt, handle);
-      inFlight.set(id, { handle, bytes: payload.byteLength, attempt, deadline });
+      const span = recorded?.record.begin(recorded.tell(item), attempt);
+      inFlight.set(id, { handle, bytes: payload.byteLength, attempt, deadline, span });
       bytes += payload.byteLength;
-      deliveries.push({ id, item, attempt, orderingKey, deadline });
+      deliveries.push({ id, item, attempt, orderingKey, traceparent: span?.traceparent, deadline });
     }
     if (settled.length > 0) background(source.settle(settled));
     armSweep();
@@ -186,7 +195,10 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
     stop();
     await running;
     cancelSweep?.();
-    const released = [...inFlight.values()].map(({ handle }) => ({ type: "release", handle }) as const);
+    const released = [...inFlight.values()].map(({ handle, span }) => {
+      recorded?.record.end(span, "release");
+      return { type: "release", handle } as const;
+    });
     inFlight.clear();
     freed();
     try {
@@ -211,8 +223,9 @@ export function createDispatcher<Item>(options: DispatcherOptions<Item>): Dispat
       const counted = ids.map((id) => {
         const delivery = inFlight.get(id);
         if (delivery === undefined) return -1;
-        forget(id);
-        return settlements.push(toSettlement(delivery, policy, disposition)) - 1;
+        const settlement = toSettlement(delivery, policy, disposition);
+        forget(id, settlement.type);
+        return settlements.push(settlement) - 1;
       });
       if (settlements.length === 0) return counted.map(() => false);
       settling += 1;

@@ -1,5 +1,6 @@
 import type { Awaitable, Clock, DeliverySource, Settlement } from "@mecha/component";
 import type { LiveComponent } from "../components/live.js";
+import type { DeliveredItem, DeliveryRecord } from "../telemetry/deliveries.js";
 import type { Delivery } from "./dispatcher.js";
 import { type DeliveryPolicy, type Disposition, isOutOfAttempts, leaseMarginMs, toSettlement } from "./policy.js";
 
@@ -9,6 +10,8 @@ export interface PullSource {
   /** Tells it from the other sources of its component. */
   readonly id: string;
   consume(): DeliverySource;
+  /** Counts what is settled. */
+  readonly record: DeliveryRecord;
 }
 
 /** What to take, and how it is read. */
@@ -21,6 +24,8 @@ export interface PullCall<Item> {
   idOf(attempt: number, handle: string): string;
   /** Reads an item; undefined if this consumer does not want it, which settles it. */
   read(payload: Uint8Array): Item | undefined;
+  /** What an item tells of itself, to be counted. */
+  tell(item: Item): DeliveredItem;
 }
 
 /** A delivery as its id tells it, with all that settling it needs. */
@@ -125,7 +130,10 @@ export function createPuller(clock: Clock, onSourceError: (error: unknown) => vo
             }
             const item = read(payload);
             if (item === undefined) settled.push({ type: "ack", handle });
-            else deliveries.push({ id: idOf(attempt, handle), item, attempt, orderingKey, deadline });
+            else {
+              call.source.record.pulled(call.tell(item), attempt);
+              deliveries.push({ id: idOf(attempt, handle), item, attempt, orderingKey, deadline });
+            }
           }
           if (settled.length > 0) await shared.source.settle(settled);
           if (deliveries.length > 0 || ended.aborted) return deliveries;
@@ -136,9 +144,14 @@ export function createPuller(clock: Clock, onSourceError: (error: unknown) => vo
     },
 
     settle(ids: readonly string[], find: FindDelivery, disposition: Disposition): Promise<boolean[]> {
-      return bySource(ids, find, ({ source }, deliveries) =>
-        source.settle(deliveries.map((delivery) => toSettlement(delivery, delivery.policy, disposition))),
-      );
+      return bySource(ids, find, async ({ source }, deliveries) => {
+        const settlements = deliveries.map((delivery) => toSettlement(delivery, delivery.policy, disposition));
+        const counted = await source.settle(settlements);
+        for (const [index, { type }] of settlements.entries()) {
+          if (counted[index] === true) deliveries[index]?.source.record.settled(type);
+        }
+        return counted;
+      });
     },
 
     /** `ackTimeoutMs` undefined: the policy's. */

@@ -2,19 +2,20 @@ import type { AppHealth } from "../app/health.js";
 import type { Door } from "../blocks/block.js";
 import type { ComponentRegistry } from "../components/registry.js";
 import { send, sendJson } from "../server/http.js";
-import { type CallRecorder, createMetrics, type Metrics, type Sample } from "../telemetry/metrics.js";
+import type { Histogram } from "../telemetry/histogram.js";
+import { createMetrics, type Metrics, type Sample } from "../telemetry/metrics.js";
 import type { Lifecycle } from "./lifecycle.js";
 
 /** `/healthz` (alive), `/readyz` (takes calls, and so does the app if it has a port) and `/metrics`; all without a token, so they name nothing secret. */
 export function createHealthDoors(
   lifecycle: Lifecycle,
   registry: ComponentRegistry,
-  recorder: CallRecorder,
+  histograms: readonly Histogram[],
   app: AppHealth,
   moreMetrics: () => Promise<readonly Sample[]>,
-): Door[] {
+): { readonly doors: readonly Door[]; close(): void } {
   let metrics: Promise<Metrics> | undefined;
-  return [
+  const doors: Door[] = [
     {
       prefix: "/healthz",
       handle: async (_request, response) => sendJson(response, 200, { status: "alive" }),
@@ -36,10 +37,11 @@ export function createHealthDoors(
     {
       prefix: "/metrics",
       handle: async (_request, response) => {
-        metrics ??= createMetrics(recorder, registry, moreMetrics);
+        metrics ??= createMetrics(histograms, registry, moreMetrics);
         const { contentType, text } = await metrics;
         send(response, 200, { "content-type": contentType }, await text());
       },
     },
   ];
+  return { doors, close: () => void metrics?.then((made) => made.close()) };
 }

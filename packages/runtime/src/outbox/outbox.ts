@@ -61,7 +61,7 @@ export function createOutbox({
   identity,
   clock,
   logger,
-}: Omit<BlockContext, "observer" | "outbox" | "health">): Outbox {
+}: Omit<BlockContext, "observer" | "outbox" | "health" | "deliveries">): Outbox {
   const active = new Map<string, Promise<Active>>();
   /** Ways that are being removed, and transactions that are under way, by {@link keyOf}. */
   const leaving = new Set<string>();

@@ -1,4 +1,5 @@
 import type { Event } from "@mecha/api/pubsub";
+import { tellOfEvent } from "../blocks/pubsub/convert.js";
 import { partitionKey } from "../cloudevents/attributes.js";
 import type { App, ServiceContext } from "../config/kind.js";
 import { createDispatcher, type Delivery, type Dispatcher } from "../delivery/dispatcher.js";
@@ -60,6 +61,10 @@ export function startFlow(options: FlowOptions): Flow {
     read: source.read,
     deliver,
     onSourceError,
+    recorded: {
+      record: context.deliveries.of(plan.source.type === "topic" ? "pubsub" : "binding", source.live.plan.name),
+      tell: tellOfEvent,
+    },
   });
 
   const batcher: Batcher<Delivery<Event>> = createBatcher({
@@ -161,8 +166,7 @@ export function startFlow(options: FlowOptions): Flow {
   }
 
   /** What is said beside CloudEvents: the trace goes on where the app's own instrumentation looks for it. */
-  const describe = ({ item, attempt }: Delivery<Event>): Record<string, string> => {
-    const { traceparent = "" } = item.extensions;
+  const describe = ({ item, attempt, traceparent = item.extensions.traceparent ?? "" }: Delivery<Event>) => {
     return {
       "mecha-subscription": plan.name,
       "mecha-attempt": String(attempt),

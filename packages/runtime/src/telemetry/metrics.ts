@@ -1,64 +1,7 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Counter as CounterMetric, Gauge as GaugeMetric, MetricValueWithName, Registry } from "prom-client";
 import type { ComponentRegistry } from "../components/registry.js";
-
-/** Upper bounds of the duration buckets, in seconds: from an embedded read to a call that waited for infrastructure. */
-const boundsS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
-/** Counts calls at a cost of nanoseconds; the text for Prometheus is made when it is asked for. */
-export interface CallRecorder {
-  /** The record of one method; asked for once, then kept. */
-  method(service: string, method: string): MethodRecord;
-  records(): Iterable<MethodRecord>;
-}
-
-/** What the calls of one method took, by the code they ended with. */
-export interface MethodRecord {
-  readonly service: string;
-  readonly method: string;
-  observe(code: string, seconds: number): void;
-  readonly outcomes: ReadonlyMap<string, Durations>;
-}
-
-/** A histogram: `counts[i]` calls took at most `boundsS[i]`, the last ones longer. Not cumulative. */
-interface Durations {
-  readonly counts: Float64Array;
-  sum: number;
-}
-
-/** Creates an empty recorder. */
-export function createCallRecorder(): CallRecorder {
-  const methods = new Map<string, MethodRecord>();
-  return {
-    method(service, method) {
-      const name = `${service}/${method}`;
-      const known = methods.get(name);
-      if (known !== undefined) return known;
-      const outcomes = new Map<string, Durations>();
-      const record: MethodRecord = {
-        service,
-        method,
-        outcomes,
-        observe(code, seconds) {
-          let durations = outcomes.get(code);
-          if (durations === undefined) {
-            durations = { counts: new Float64Array(boundsS.length + 1), sum: 0 };
-            outcomes.set(code, durations);
-          }
-          let bucket = 0;
-          while (bucket < boundsS.length && seconds > (boundsS[bucket] ?? 0)) bucket++;
-          durations.counts[bucket] = (durations.counts[bucket] ?? 0) + 1;
-          durations.sum += seconds;
-        },
-      };
-      methods.set(name, record);
-      return record;
-    },
-    records: () => methods.values(),
-  };
-}
-
-const durationName = "mecha_rpc_duration_seconds";
-const durationHelp = "How long calls took, by the code they ended with; of a stream, how long it was open.";
+import { boundsS, type Histogram, type Series } from "./histogram.js";
 
 /** A value that somebody else counts. */
 export interface Sample {
@@ -79,27 +22,30 @@ export interface SampledMetric {
 export interface Metrics {
   readonly contentType: string;
   text(): Promise<string>;
+  close(): void;
 }
 
 /** The metrics of this runtime, in a registry of its own. prom-client is loaded here: only a runtime that is scraped pays for it. */
 export async function createMetrics(
-  calls: CallRecorder,
+  histograms: readonly Histogram[],
   components: ComponentRegistry,
   collect: () => Promise<readonly Sample[]>,
 ): Promise<Metrics> {
-  const { Gauge, Counter, Histogram, Registry } = await import("prom-client");
-  // What was counted already is handed over when it is asked for; prom-client's own counting would cost every call more than a state read.
-  const blank = new Histogram({ name: durationName, help: durationHelp, registers: [] });
-  class RecordedHistogram extends Histogram {
-    /** What the registry asks a histogram for. */
-    async getForPromString() {
-      return { ...(await blank.get()), values: [...calls.records()].flatMap(histogramValues) };
-    }
-  }
+  const { Gauge, Counter, Histogram: PromHistogram, Registry } = await import("prom-client");
   const registry: Registry = new Registry();
   const registers = [registry];
 
-  new RecordedHistogram({ name: durationName, help: durationHelp, registers });
+  // What was counted already is handed over when it is asked for; prom-client's own counting would cost every call more than a state read.
+  for (const { name, help, labelNames, all } of histograms) {
+    const blank = new PromHistogram({ name, help, registers: [] });
+    class RecordedHistogram extends PromHistogram {
+      /** What the registry asks a histogram for. */
+      async getForPromString() {
+        return { ...(await blank.get()), values: [...all].flatMap((series) => valuesOf(name, labelNames, series)) };
+      }
+    }
+    new RecordedHistogram({ name, help, registers });
+  }
   new Gauge({
     name: "mecha_component_healthy",
     help: "Whether a component answers.",
@@ -128,6 +74,20 @@ export async function createMetrics(
       const { user, system } = process.cpuUsage();
       this.reset();
       this.inc((user + system) / 1e6);
+    },
+  });
+  // Measured from the first scrape on: the timer behind it costs, and nobody looks before.
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  new Gauge({
+    name: "nodejs_eventloop_delay_seconds",
+    help: "How late the event loop was, since the last scrape.",
+    labelNames: ["quantile"],
+    registers,
+    collect() {
+      for (const quantile of [0.5, 0.9, 0.99])
+        this.set({ quantile }, Math.max(0, delay.percentile(quantile * 100) / 1e9 - 0.02));
+      delay.reset();
     },
   });
   new Gauge({
@@ -159,25 +119,24 @@ export async function createMetrics(
       await sample();
       return registry.metrics();
     },
+    close: () => void delay.disable(),
   };
 }
 
-function histogramValues({ service, method, outcomes }: MethodRecord): MetricValueWithName<string>[] {
-  return [...outcomes].flatMap(([code, { counts, sum }]) => {
-    const labels = { service, method, code };
-    let total = 0;
-    const buckets = [...counts].map((count, index) => {
-      total += count;
-      return {
-        metricName: `${durationName}_bucket`,
-        labels: { ...labels, le: boundsS[index] ?? "+Inf" },
-        value: total,
-      };
-    });
-    return [
-      ...buckets,
-      { metricName: `${durationName}_sum`, labels, value: sum },
-      { metricName: `${durationName}_count`, labels, value: total },
-    ];
+function valuesOf(
+  name: string,
+  labelNames: readonly string[],
+  { labels: given, counts, sum }: Series,
+): MetricValueWithName<string>[] {
+  const labels = Object.fromEntries(labelNames.map((label, index) => [label, given[index] ?? ""]));
+  let total = 0;
+  const buckets = [...counts].map((count, index) => {
+    total += count;
+    return { metricName: `${name}_bucket`, labels: { ...labels, le: boundsS[index] ?? "+Inf" }, value: total };
   });
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: total },
+  ];
 }

@@ -1,8 +1,8 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { CallRecorder, MethodRecord } from "./calls.js";
 import { codeName, toConnectError } from "./errors.js";
 import type { RuntimeLogger } from "./logger.js";
-import type { CallRecorder, MethodRecord } from "./metrics.js";
 import type { AnyMethod, Tracing } from "./tracing.js";
 
 /**

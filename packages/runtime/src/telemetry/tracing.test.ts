@@ -1,22 +1,33 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { PubSubService } from "@mecha/api/pubsub";
+import { Disposition, PubSubService } from "@mecha/api/pubsub";
 import { StateService } from "@mecha/api/state";
 import { memory } from "@mecha/component-memory";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { startApp } from "../../test/app.js";
+import { Conversation } from "../../test/conversation.js";
+import type { RuntimeOptions } from "../options.js";
 import { createRuntime } from "../runtime.js";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
 const spanId = "b7ad6b7169203331";
 const headers = { traceparent: `00-${traceId}-${spanId}-01` };
 
-async function startTraced({ tracing = true } = {}) {
+async function startTraced({
+  tracing = true,
+  resources = [],
+  ...options
+}: RuntimeOptions & { tracing?: boolean } = {}) {
   const exporter = new InMemorySpanExporter();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   const runtime = await createRuntime({
     components: [memory],
-    resources: [{ apiVersion: "mecha.dev/v1", kind: "Component", metadata: { name: "ram" }, spec: { type: "memory" } }],
+    resources: [
+      { apiVersion: "mecha.dev/v1", kind: "Component", metadata: { name: "ram" }, spec: { type: "memory" } },
+      ...resources,
+    ],
+    ...options,
     ...(tracing && { tracer: provider.getTracer("test") }),
   });
   onTestFinished(() => runtime.close({ deadlineMs: 100 }));
@@ -110,5 +121,51 @@ describe("an event", () => {
   test("bears none where there is none, or none that is one", async () => {
     expect(await published({})).toBeUndefined();
     expect(await published({ headers: { traceparent: "00-nonsense" } })).toBeUndefined();
+  });
+});
+
+describe("a delivery", () => {
+  test("is a span in its event's trace until it is settled, one for each attempt, with how it ended", async () => {
+    const { pubsub, spans } = await startTraced();
+    const conversation = new Conversation(pubsub, { case: "open", value: { topic: "orders" } });
+    await conversation.hear();
+    await pubsub.publish({ entry: { topic: "orders", event: {} } }, { headers });
+    const [tried] = await conversation.deliveries();
+    expect(spans().map(({ name }) => name)).not.toContain("ram deliver");
+    const retryAfter = { seconds: 0n, nanos: 1_000_000 };
+    const deliveryIds = [tried?.deliveryId ?? ""];
+    conversation.say({ case: "ack", value: { deliveryIds, disposition: Disposition.RETRY, retryAfter } });
+    await conversation.results();
+    const [again] = await conversation.deliveries();
+    conversation.ack(again?.deliveryId ?? "");
+    await conversation.results();
+    const [first, second] = spans().filter(({ name }) => name === "ram deliver");
+    expect(first?.spanContext().traceId).toBe(traceId);
+    expect(first?.parentSpanContext?.spanId).toBe(spanId);
+    expect(first?.kind).toBe(SpanKind.CONSUMER);
+    expect(first?.attributes).toEqual({
+      "mecha.component": "ram",
+      "mecha.block": "pubsub",
+      "mecha.attempt": 1,
+      "mecha.outcome": "retry",
+    });
+    expect(first?.status.code).toBe(SpanStatusCode.ERROR);
+    expect(second?.attributes).toMatchObject({ "mecha.attempt": 2, "mecha.outcome": "ack" });
+  });
+
+  test("by push is what the app's own spans continue", async () => {
+    const app = await startApp();
+    const subscription = {
+      apiVersion: "mecha.dev/v1" as const,
+      kind: "Subscription",
+      metadata: { name: "orders" },
+      spec: { topic: "orders", path: "/orders" },
+    };
+    const { pubsub, spans } = await startTraced({ resources: [subscription], appPort: app.port });
+    await pubsub.publish({ entry: { topic: "orders", event: {} } }, { headers });
+    await expect.poll(() => spans().filter(({ name }) => name === "ram deliver").length).toBe(1);
+    const span = named(spans(), "ram deliver");
+    expect(span.spanContext().traceId).toBe(traceId);
+    expect(app.received[0]?.headers.traceparent).toBe(`00-${traceId}-${span.spanContext().spanId}-01`);
   });
 });

@@ -21,8 +21,18 @@ export type AnyMethod = (request: unknown, context: HandlerContext) => unknown;
 export interface Tracing {
   /** `method`, each call of it a span that continues the caller's trace (https://www.w3.org/TR/trace-context/). */
   method(desc: DescMethod, method: AnyMethod): AnyMethod;
+  /** Begins the span of a delivery to the app, in the event's trace. */
+  delivery(of: { block: string; component: string; attempt: number; traceparent: string | undefined }): OpenSpan;
   /** `blocks`, each call of them for an app's call a span below that one's. What nobody waits for has none. */
   component(component: { readonly name: string; readonly type: string }, blocks: Blocks): Blocks;
+}
+
+/** A span that is under way. */
+export interface OpenSpan {
+  /** What continues the trace from it, as W3C's `traceparent`. */
+  readonly traceparent: string;
+  /** @param error what is wrong, if something is */
+  end(attributes: Record<string, string | number>, error?: string): void;
 }
 
 /** The codes that mean that something is wrong here, not with the request (https://opentelemetry.io/docs/specs/semconv/rpc/connect-rpc/). */
@@ -36,6 +46,10 @@ const faults = new Set([
 ]);
 
 const propagator = new W3CTraceContextPropagator();
+const textGetter = {
+  get: (carrier: Record<string, string>, name: string) => carrier[name],
+  keys: (carrier: Record<string, string>) => Object.keys(carrier),
+};
 const headerGetter = {
   get: (headers: Headers, name: string) => headers.get(name) ?? undefined,
   keys: (headers: Headers) => [...headers.keys()],
@@ -55,6 +69,25 @@ export function createTracing(tracer: Tracer): Tracing {
       parent,
     );
     return { span, context: trace.setSpan(parent, span) };
+  };
+
+  const openSpan = (
+    name: string,
+    kind: SpanKind,
+    traceparent: string | undefined,
+    attributes: Record<string, string | number>,
+  ): OpenSpan => {
+    const carrier = traceparent === undefined ? {} : { traceparent };
+    const span = tracer.startSpan(name, { kind, attributes }, propagator.extract(ROOT_CONTEXT, carrier, textGetter));
+    const { traceId, spanId, traceFlags } = span.spanContext();
+    return {
+      traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`,
+      end(more, error) {
+        span.setAttributes(more);
+        if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
+        span.end();
+      },
+    };
   };
 
   return {
@@ -83,6 +116,14 @@ export function createTracing(tracer: Tracer): Tracing {
           span.end();
         }
       };
+    },
+
+    delivery({ block, component, attempt, traceparent }) {
+      return openSpan(`${component} deliver`, SpanKind.CONSUMER, traceparent, {
+        "mecha.component": component,
+        "mecha.block": block,
+        "mecha.attempt": attempt,
+      });
     },
 
     component({ name, type }, blocks) {

@@ -16,12 +16,12 @@ import { toCredit, toPolicy, toPolicyMessage, toPullLimits } from "../../deliver
 import type { BlockContext } from "../block.js";
 import { badRequest, requireFeature, Violations } from "../validation.js";
 import { deliveryIdsOf, parseDeliveryId } from "./delivery-id.js";
-import { consumeInput, logGivenUp, readInputEvent, toDelivery } from "./source.js";
+import { consumeInput, logGivenUp, readInputEvent, tellOfInput, toDelivery } from "./source.js";
 
 type CallContext = Pick<HandlerContext, "signal">;
 
 /** The binding block: checks a call against what its component describes, and lets the delivery engine move what flows to the app. */
-export function createBindingService({ registry, clock, logger, health }: BlockContext) {
+export function createBindingService({ registry, clock, logger, health, deliveries: telemetry }: BlockContext) {
   const onSourceError = (err: unknown) => logger.warn({ err }, "events cannot be taken or settled now; trying again");
   const onGivenUp = logGivenUp(logger);
   const puller = createPuller(clock, onSourceError);
@@ -30,6 +30,7 @@ export function createBindingService({ registry, clock, logger, health }: BlockC
     live: binding.live,
     id: binding.keyspace,
     consume: () => consumeInput(binding, onGivenUp),
+    record: telemetry.of("binding", binding.live.plan.name),
   });
 
   const open = async (request: Open): Promise<OpenStream<InputEvent, SubscribeResponse>> => {
@@ -47,6 +48,7 @@ export function createBindingService({ registry, clock, logger, health }: BlockC
       idOf: deliveryIdsOf(policy),
       read: readInputEvent,
       onSourceError,
+      recorded: { record: telemetry.of("binding", binding.live.plan.name), tell: tellOfInput },
       opened: respond({ case: "opened", value: toPolicyMessage(policy) }),
       deliveries: (taken) => respond({ case: "deliveries", value: { deliveries: taken.map(toDelivery) } }),
       ackResult: (results) => respond({ case: "ackResult", value: { results } }),
@@ -87,7 +89,15 @@ export function createBindingService({ registry, clock, logger, health }: BlockC
       const policy = toPolicy(request.open, "open.", violations);
       violations.throwIfAny();
       const source = sourceOf(binding);
-      const call = { ...limits, source, policy, signal, idOf: deliveryIdsOf(policy), read: readInputEvent };
+      const call = {
+        ...limits,
+        source,
+        policy,
+        signal,
+        idOf: deliveryIdsOf(policy),
+        read: readInputEvent,
+        tell: tellOfInput,
+      };
       return { deliveries: (await binding.live.track(puller.pull(call))).map(toDelivery) };
     },
 

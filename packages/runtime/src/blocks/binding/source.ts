@@ -8,9 +8,15 @@ import {
 import { ComponentError, type DeliverySource, type InputSource } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
 import type { Delivery } from "../../delivery/dispatcher.js";
+import type { DeliveredItem } from "../../telemetry/deliveries.js";
 import type { RuntimeLogger } from "../../telemetry/logger.js";
-import { toTimestamp } from "../time.js";
+import { fromTimestamp, toTimestamp } from "../time.js";
 import { requireFeature } from "../validation.js";
+
+/** What an event tells of itself where deliveries are counted and traced. */
+export function tellOfInput({ time, metadata }: InputEvent): DeliveredItem {
+  return { time: time && fromTimestamp(time), traceparent: metadata.traceparent };
+}
 
 /** Consumes the events of a binding for this app. Throws FEATURE_NOT_SERVED if it has none. */
 export function consumeInput({ live, serve, keyspace }: Binding<"binding">, onGivenUp: OnGivenUp): DeliverySource {

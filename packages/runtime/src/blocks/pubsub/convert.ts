@@ -14,9 +14,15 @@ import {
 import type { DeadLetter, GroupSettings, GroupStart } from "@mecha/component";
 import type { Delivery } from "../../delivery/dispatcher.js";
 import { toPolicyMessage } from "../../delivery/terms.js";
-import { toTimestamp } from "../time.js";
+import type { DeliveredItem } from "../../telemetry/deliveries.js";
+import { fromTimestamp, toTimestamp } from "../time.js";
 
 /** An event as a component stored it. */
+/** What an event tells of itself where deliveries are counted and traced. */
+export function tellOfEvent({ time, extensions }: Event): DeliveredItem {
+  return { time: time && fromTimestamp(time), traceparent: extensions.traceparent };
+}
+
 export const readEvent = (payload: Uint8Array): Event => fromBinary(EventSchema, payload);
 
 /** A delivery as a message. */

@@ -3,8 +3,9 @@ import type { GroupCall, GroupSettings } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
 import type { FindDelivery, Puller, PullSource } from "../../delivery/puller.js";
 import { toPullLimits } from "../../delivery/terms.js";
+import type { DeliveryTelemetry } from "../../telemetry/deliveries.js";
 import { Violations } from "../validation.js";
-import { toDelivery } from "./convert.js";
+import { tellOfEvent, toDelivery } from "./convert.js";
 import { deliveryIdsOf, parseDeliveryId } from "./delivery-id.js";
 import type { Groups, OpenGroup } from "./group.js";
 import { wanted } from "./subscription.js";
@@ -14,6 +15,7 @@ export async function pull(
   puller: Puller,
   request: PullRequest,
   group: OpenGroup,
+  telemetry: DeliveryTelemetry,
   signal: AbortSignal,
 ): Promise<DeliveryMessage[]> {
   const violations = new Violations();
@@ -22,7 +24,8 @@ export async function pull(
   const { binding, call, settings } = group;
   const deliveries = await puller.pull({
     ...limits,
-    source: sourceOf(binding, call),
+    source: sourceOf(binding, call, telemetry),
+    tell: tellOfEvent,
     policy: settings,
     signal,
     idOf: deliveryIdsOf(call.topic, call.group),
@@ -32,7 +35,7 @@ export async function pull(
 }
 
 /** Finds what delivery ids name, for one call: a group's settings are asked for once. */
-export function deliveriesOf(groups: Groups, binding: Binding<"pubsub">): FindDelivery {
+export function deliveriesOf(groups: Groups, binding: Binding<"pubsub">, telemetry: DeliveryTelemetry): FindDelivery {
   const settings = new Map<string, Promise<GroupSettings | undefined>>();
   const settingsOf = (call: GroupCall) => {
     const id = idOf(call);
@@ -45,12 +48,13 @@ export function deliveriesOf(groups: Groups, binding: Binding<"pubsub">): FindDe
     if (delivery === undefined || !groups.isOwn(delivery.group)) return undefined;
     const call = { keyspace: groups.keyspace, topic: delivery.topic, group: delivery.group };
     const policy = await settingsOf(call);
-    return policy && { ...delivery, policy, source: sourceOf(binding, call) };
+    return policy && { ...delivery, policy, source: sourceOf(binding, call, telemetry) };
   };
 }
 
 const idOf = ({ topic, group }: GroupCall) => `${topic} ${group}`;
 
-function sourceOf({ live, serve }: Binding<"pubsub">, call: GroupCall): PullSource {
-  return { live, id: idOf(call), consume: () => serve.consume(call) };
+function sourceOf({ live, serve }: Binding<"pubsub">, call: GroupCall, telemetry: DeliveryTelemetry): PullSource {
+  const record = telemetry.of("pubsub", live.plan.name);
+  return { live, id: idOf(call), consume: () => serve.consume(call), record };
 }

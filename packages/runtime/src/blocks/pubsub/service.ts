@@ -31,14 +31,21 @@ type CallContext = Pick<HandlerContext, "signal" | "requestHeader">;
 const { maxEntries, maxPublishBytes, maxPageBytes } = pubsubLimits;
 
 /** The pubsub block: checks a request, finds its component, and lets the delivery engine move what flows to the app. */
-export function createPubSubService({ registry, identity, clock, logger, health }: BlockContext) {
+export function createPubSubService({
+  registry,
+  identity,
+  clock,
+  logger,
+  health,
+  deliveries: telemetry,
+}: BlockContext) {
   const { namespace, appId } = identity;
   const groups = createGroups(registry, identity, (error) =>
     logger.debug({ error: error.message }, "a filter failed on an event"),
   );
   const onSourceError = (err: unknown) => logger.warn({ err }, "events cannot be taken or settled now; trying again");
   const puller = createPuller(clock, onSourceError);
-  const subscription = { groups, clock, onSourceError };
+  const subscription = { groups, clock, deliveries: telemetry, onSourceError };
 
   /** An entry as components take it. */
   const toEntry = (
@@ -118,21 +125,23 @@ export function createPubSubService({ registry, identity, clock, logger, health 
         throw badRequest([{ field: "open.ephemeral", description }]);
       }
       const group = await groups.open(request.open, signal);
-      const deliveries = await group.binding.live.track(pull(puller, request, group, signal));
+      const deliveries = await group.binding.live.track(pull(puller, request, group, telemetry, signal));
       return { deliveries, settings: toSettingsMessage(group.settings) };
     },
 
     async ack({ pubsub, settle }) {
       const { ids, disposition } = readSettle(settle);
       const binding = registry.use("pubsub", pubsub);
-      const counted = await binding.live.track(puller.settle(ids, deliveriesOf(groups, binding), disposition));
+      const counted = await binding.live.track(
+        puller.settle(ids, deliveriesOf(groups, binding, telemetry), disposition),
+      );
       return { results: toResults(ids, counted) };
     },
 
     async extend({ pubsub, prolong }) {
       const { ids, timeoutMs } = readProlong(prolong);
       const binding = registry.use("pubsub", pubsub);
-      const counted = await binding.live.track(puller.extend(ids, deliveriesOf(groups, binding), timeoutMs));
+      const counted = await binding.live.track(puller.extend(ids, deliveriesOf(groups, binding, telemetry), timeoutMs));
       return { results: toResults(ids, counted) };
     },
 

@@ -3,8 +3,9 @@ import { type Event, type Open, type SubscribeResponse, SubscribeResponseSchema 
 import type { Clock, DeliverySource } from "@mecha/component";
 import type { OpenStream } from "../../delivery/stream.js";
 import { toCredit } from "../../delivery/terms.js";
+import type { DeliveryTelemetry } from "../../telemetry/deliveries.js";
 import { Violations } from "../validation.js";
-import { readEvent, toDelivery, toSettingsMessage } from "./convert.js";
+import { readEvent, tellOfEvent, toDelivery, toSettingsMessage } from "./convert.js";
 import { deliveryIdsOf } from "./delivery-id.js";
 import type { Groups, OpenGroup } from "./group.js";
 
@@ -12,6 +13,7 @@ import type { Groups, OpenGroup } from "./group.js";
 export interface SubscriptionContext {
   readonly groups: Groups;
   readonly clock: Clock;
+  readonly deliveries: DeliveryTelemetry;
   onSourceError(error: unknown): void;
 }
 
@@ -19,7 +21,7 @@ export interface SubscriptionContext {
 export async function openSubscription(
   open: Open,
   signal: AbortSignal,
-  { groups, clock, onSourceError }: SubscriptionContext,
+  { groups, clock, deliveries, onSourceError }: SubscriptionContext,
 ): Promise<OpenStream<Event, SubscribeResponse>> {
   const violations = new Violations();
   const credit = toCredit(open, violations);
@@ -36,6 +38,7 @@ export async function openSubscription(
     idOf: deliveryIdsOf(topic, group.call.group),
     read: (payload) => wanted(group, payload),
     onSourceError,
+    recorded: { record: deliveries.of("pubsub", group.binding.live.plan.name), tell: tellOfEvent },
     opened: opened(group),
     deliveries(taken) {
       const deliveries = taken.map((delivery) => toDelivery(delivery, topic));
