@@ -16,6 +16,9 @@ export interface FlowOptions {
 /**
  * What RabbitMQ pushes from a queue, never more than somebody asked for: a consumer's window is what was asked for and has not come, and what
  * came and is not settled. As long as that stays the same the consumer stays, too.
+ *
+ * What is on its way within RabbitMQ to a consumer that is cancelled goes back to its quorum queue, which counts that as a delivery. So nobody who
+ * has gone leaves a consumer behind, for events to come to.
  */
 export class Flow {
   readonly #options: FlowOptions;
@@ -54,7 +57,9 @@ export class Flow {
       return this.#shift(maxItems, maxBytes);
     } finally {
       this.#takers -= 1;
-      if (this.#takers === 0) this.#idle = setTimeout(() => void this.#park(), idleMs);
+      // Who has gone comes back no sooner than by another call; from who took something more is to be expected at once.
+      if (this.#takers === 0 && signal.aborted) await this.#park();
+      else if (this.#takers === 0) this.#idle = setTimeout(() => void this.#park(), idleMs);
     }
   }
 
