@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../test/helpers.js";
-import { loadAuthority, openAuthority } from "./authority.js";
+import { createAuthority, loadAuthority, openAuthority } from "./authority.js";
+import { IdentityError } from "./identity.js";
 import { issueCredentials } from "./issued.js";
 import { uriOf } from "./spiffe.js";
 
@@ -74,4 +75,25 @@ test("credentials say nothing of their key when they are printed", () => {
   const credentials = issueCredentials(openAuthority(temporaryFolder(), "mecha.internal", now), id, now);
   expect(JSON.stringify(credentials)).not.toContain("PRIVATE");
   expect(String(credentials.secrets().key)).toContain("PRIVATE KEY");
+});
+
+test("an authority for several hosts is made once: what is in its folder stays", () => {
+  const folder = join(temporaryFolder(), "parent", "ca");
+  const made = createAuthority(folder, { trustDomain: "shop.example", now });
+  expect(statSync(folder).mode & 0o777).toBe(0o700);
+  expect(statSync(join(folder, "ca.key")).mode & 0o777).toBe(0o600);
+  expect(uriOf(made.certificate)).toBe("spiffe://shop.example");
+  expect(() => createAuthority(folder, { trustDomain: "shop.example", now })).toThrow(/exists and is not empty/);
+  expect(loadAuthority(folder, now).certificate.fingerprint256).toBe(made.certificate.fingerprint256);
+  expect(readdirSync(join(folder, ".."))).toEqual(["ca"]);
+
+  const other = temporaryFolder();
+  writeFileSync(join(other, "notes.txt"), "mine");
+  expect(() => createAuthority(other, { trustDomain: "shop.example", now })).toThrow(/nothing of it was changed/);
+  expect(readdirSync(other)).toEqual(["notes.txt"]);
+  expect(() => createAuthority(join(other, "notes.txt"), { trustDomain: "shop.example", now })).toThrow(IdentityError);
+  expect(() => createAuthority(join(other, "ca"), { trustDomain: "Shop", now })).toThrow('"Shop" is no trust domain');
+  expect(() => loadAuthority(join(other, "ca"), now)).toThrow(
+    /there is no authority in .*: make one with "mecha ca init/,
+  );
 });

@@ -80,10 +80,12 @@ export function loadAuthority(folder: string, now: number): Authority {
   const authority = readAuthority(
     folder,
     now,
-    'make a new one in another folder with "mecha ca init", and have every runtime enroll with it',
+    'make a new one in another folder with "mecha ca init", and have every runtime enrol with it',
   );
   if (authority !== undefined) return authority;
-  throw new IdentityError(`there is no authority in ${folder}: make one with "mecha ca init --dir ${folder}"`);
+  throw new IdentityError(
+    `there is no authority in ${folder}: make one with "mecha ca init --dir ${folder} --trust-domain <name>"`,
+  );
 }
 
 /**

@@ -1,4 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { ServerResponse } from "node:http";
 import * as http2 from "node:http2";
 import type * as net from "node:net";
 import { TLSSocket } from "node:tls";
@@ -54,6 +55,8 @@ export async function listenAsAuthority(options: ServeAuthorityOptions & { reado
     },
     (request, response) => {
       response.once("close", calls.begin());
+      // Nobody calls twice in a while, and a connection that ends while a client begins a call on it would cost that client its token.
+      if (response instanceof ServerResponse) response.shouldKeepAlive = false;
       handle(request, response);
     },
   );
@@ -66,6 +69,10 @@ export async function listenAsAuthority(options: ServeAuthorityOptions & { reado
       cancel();
       sockets.delete(socket);
     });
+  });
+  server.on("session", (session) => {
+    const cancel = clock.after(connectionLifetimeMs / 2, () => session.close());
+    session.once("close", cancel);
   });
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   server.on("sessionError", () => {}); // Told to each of its streams.

@@ -80,7 +80,7 @@ export function createService(context: ServiceContext): ServiceImpl<typeof Certi
       } catch (error) {
         if (error instanceof ConnectError) {
           refusals.count(address);
-          logger.warn({ address }, `refused to enroll a runtime: ${error.rawMessage}`);
+          logger.warn({ address }, `refused to enrol a runtime: ${error.rawMessage}`);
         }
         throw error;
       }
@@ -90,7 +90,7 @@ export function createService(context: ServiceContext): ServiceImpl<typeof Certi
       const { address, certificate } = peerOf(call);
       const caller = identify(certificate, authority().trustDomain, clock.now());
       if ("refusal" in caller) {
-        const message = `the certificate cannot be renewed: ${caller.refusal}; enroll with a new token`;
+        const message = `the certificate cannot be renewed: ${caller.refusal}; enrol with a new token`;
         throw createRefusal("BAD_CERTIFICATE", message);
       }
       const request = readRequest(certificateRequest, caller.id, "the caller's certificate");

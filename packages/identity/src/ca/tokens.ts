@@ -21,7 +21,7 @@ const rememberMs = 24 * 60 * 60_000;
 
 /** Options of {@link createToken}. */
 export interface CreateTokenOptions {
-  /** The one app that may enroll with it. */
+  /** The one app that may enrol with it. */
   readonly id: Pick<SpiffeId, "namespace" | "appId">;
   /** How long it is good for, in ms: 1 000 to 86 400 000. Default 900 000 (15 minutes). */
   readonly ttlMs?: number;
@@ -49,7 +49,7 @@ const pathOf = (folder: string, id: string, state: State) => join(tokensIn(folde
 const hashOf = (secret: string) => createHash("sha256").update(secret).digest();
 
 /**
- * Makes a token with which one runtime of one app may enroll, once. It is in the result and nowhere else. Throws an IdentityError for a name or
+ * Makes a token with which one runtime of one app may enrol, once. It is in the result and nowhere else. Throws an IdentityError for a name or
  * a time that is out of range.
  */
 export function createToken(

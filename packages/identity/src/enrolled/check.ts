@@ -46,7 +46,7 @@ export function checkAnswer({ certificates, authorities }: Answer, asked: Asked)
 
 function parseAll(ders: readonly Uint8Array[], most: number, what: string): X509Certificate[] {
   if (ders.length > most)
-    throw new IdentityError(`the authority answered with ${ders.length} ${what}, and not ${most}`);
+    throw new IdentityError(`the authority answered with ${ders.length} ${what}; at most ${most} are read`);
   try {
     return ders.map((der) => new X509Certificate(der));
   } catch (cause) {

@@ -49,7 +49,7 @@ export async function createEnrolledIdentity(options: EnrolledIdentityOptions): 
 
 /** What to do where a certificate is missing. */
 const askForToken = ({ namespace, appId }: EnrolledIdentityOptions["id"]) =>
-  `get a new token with "mecha ca token --app ${appId} --namespace ${namespace}" where the authority is, and start this runtime with it in MECHA_ENROLL_TOKEN`;
+  `get a new token with "mecha ca token --dir ca --app ${appId} --namespace ${namespace}" where the authority is, and start this runtime with it in MECHA_ENROLL_TOKEN`;
 
 /** What is stored, if it can be used; undefined if a token is to be used instead. */
 function findUsable(
@@ -81,7 +81,7 @@ function findUsable(
   if (parts !== undefined && parts.id !== stored.tokenId) {
     if (!stored.authorities.some((authority) => fingerprintOf(authority) === parts.fingerprint)) {
       throw new IdentityError(
-        `${folder} holds a certificate of another authority than the one that the token is of: remove that folder to enroll with the new authority, or start this runtime without the token`,
+        `${folder} holds a certificate of another authority than the one that the token is of: remove that folder to enrol with the new authority, or start this runtime without the token`,
       );
     }
     logger.info({ token: parts.id }, "this runtime has a valid certificate: the token was not used");

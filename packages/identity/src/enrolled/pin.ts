@@ -45,7 +45,10 @@ function askForCertificates({ host, port, text }: AuthorityAddress, signal: Abor
       else resolve(result);
     };
     const unreachable = (why: string) =>
-      new AuthorityError("unreachable", `the authority at ${text} cannot be reached: ${why}`);
+      new AuthorityError(
+        "unreachable",
+        `the authority at ${text} cannot be reached: ${why}; does "mecha ca serve" run there?`,
+      );
     const abort = () => end(unreachable("the runtime is stopping"));
     const timer = setTimeout(() => end(unreachable(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
     signal.addEventListener("abort", abort);
