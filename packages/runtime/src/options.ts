@@ -64,6 +64,8 @@ export interface RuntimeOptions {
   logger?: RuntimeLogger;
   /** The level of the logger that is made when none is given. Default: none is made. */
   logLevel?: string;
+  /** Whether each call between apps is a line in the log, at level info, with method, path (without its query), status and duration. Default false. */
+  accessLog?: boolean;
   /**
    * What calls and components' work are traced with, as OpenTelemetry spans in the caller's trace: `provider.getTracer("mecha")`. Default: nothing
    * is traced, and nothing of OpenTelemetry is loaded.
@@ -113,6 +115,7 @@ export interface ResolvedRuntimeOptions {
   readonly adminSocket: boolean;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
+  readonly accessLog: boolean;
   readonly tracer: Tracer | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly startTimeoutMs: number;
@@ -153,6 +156,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     adminSocket: options.adminSocket ?? listen !== false,
     clock: options.clock ?? systemClock,
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),
+    accessLog: options.accessLog ?? false,
     tracer: options.tracer,
     environment,
     startTimeoutMs: milliseconds("startTimeoutMs", options.startTimeoutMs ?? 30_000),

@@ -24,6 +24,7 @@ import { createHealthDoors } from "./health/doors.js";
 import { createLifecycle } from "./health/lifecycle.js";
 import { createHealthService } from "./health/service.js";
 import { createLazyMesh } from "./mesh/lazy.js";
+import { createMeshTelemetry } from "./mesh/telemetry.js";
 import {
   type EdgeOptions,
   type ResolvedRuntimeOptions,
@@ -110,7 +111,10 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     async () => describe(await outbox.backlogs()),
     () => resourceStatuses(plan, refused),
   );
-  const mesh = settings.mesh && createLazyMesh({ ...settings, options: settings.mesh, registry, policies, gate });
+  const meshTelemetry = createMeshTelemetry({ ...settings, tracing });
+  const mesh =
+    settings.mesh &&
+    createLazyMesh({ ...settings, options: settings.mesh, registry, policies, gate, telemetry: meshTelemetry });
   const routes = (router: ConnectRouter) => {
     for (const block of running) block.routes(router);
     router.service(RuntimeService, observer.watch(RuntimeService, runtimeService));
@@ -126,11 +130,18 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       ),
     );
   };
-  const healthDoors = createHealthDoors(lifecycle, registry, [recorder.histogram, deliveries.lag], health, async () => [
-    ...services.flatMap(([, { metrics }]) => metrics()),
-    ...deliveries.metrics(),
-    ...(await outbox.metrics()),
-  ]);
+  const healthDoors = createHealthDoors(
+    lifecycle,
+    registry,
+    [recorder.histogram, deliveries.lag, meshTelemetry.durations],
+    health,
+    async () => [
+      ...services.flatMap(([, { metrics }]) => metrics()),
+      ...deliveries.metrics(),
+      ...(mesh === undefined ? [] : meshTelemetry.metrics()),
+      ...(await outbox.metrics()),
+    ],
+  );
   const doors = [...healthDoors.doors, ...running.flatMap(({ door }) => (door === undefined ? [] : [door]))];
 
   const servers: RpcServer[] = [];

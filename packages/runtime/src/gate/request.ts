@@ -2,6 +2,7 @@ import { Transform } from "node:stream";
 import { ComponentError } from "@mecha/component";
 import type { Inbound } from "../mesh/exchange.js";
 import type { HeaderMap } from "../mesh/headers.js";
+import { InboundProxy } from "../mesh/inbound-proxy.js";
 
 /** What an app needs whatever it is: framing, negotiation, tracing, and the protocols' own. */
 const always = new Set([
@@ -36,26 +37,34 @@ export function tooLarge(maxBytes: number): ComponentError {
 
 /** A request whose body may have `maxBytes`; once it has more its exchange is given up, as if the caller had gone, and `exceeded` is called. */
 export function limitBody(inbound: Inbound, maxBytes: number, exceeded: () => void): Inbound {
-  const giveUp: (() => void)[] = [];
-  let size = 0;
-  const body = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      size += chunk.byteLength;
-      if (size <= maxBytes) return done(null, chunk);
-      inbound.body.unpipe(body);
-      for (const gone of giveUp) gone();
-      exceeded();
-    },
-  });
-  inbound.body.pipe(body);
-  // All else is the request's own, getters included.
-  return Object.create(inbound, {
-    body: { value: body },
-    onGone: {
-      value(gone: () => void) {
-        giveUp.push(gone);
-        inbound.onGone(gone);
+  return new LimitedInbound(inbound, maxBytes, exceeded);
+}
+
+class LimitedInbound extends InboundProxy {
+  readonly #body: Transform;
+  readonly #giveUp: (() => void)[] = [];
+
+  constructor(inner: Inbound, maxBytes: number, exceeded: () => void) {
+    super(inner);
+    let size = 0;
+    const body = new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
+        size += chunk.byteLength;
+        if (size <= maxBytes) return done(null, chunk);
+        inner.body.unpipe(body);
+        for (const gone of this.#giveUp) gone();
+        exceeded();
       },
-    },
-  }) as Inbound;
+    });
+    this.#body = inner.body.pipe(body);
+  }
+
+  override get body(): Transform {
+    return this.#body;
+  }
+
+  override onGone(gone: () => void): void {
+    this.#giveUp.push(gone);
+    this.inner.onGone(gone);
+  }
 }

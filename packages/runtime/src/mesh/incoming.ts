@@ -1,19 +1,8 @@
 import * as http2 from "node:http2";
 import type * as net from "node:net";
 import * as tls from "node:tls";
-import { type Clock, ComponentError } from "@mecha/component";
-import { type Credentials, type Identity, mutualTls, verifyPeer } from "@mecha/identity";
-import type { AppHealth } from "../app/health.js";
-import type { Gate } from "../gate/gate.js";
-import { limitBody, tooLarge } from "../gate/request.js";
-import type { RuntimeLogger } from "../telemetry/logger.js";
-import type { AppSender } from "./app-sender.js";
-import type { Inbound } from "./exchange.js";
-import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader } from "./headers.js";
-import { fromStream } from "./inbound-stream.js";
-import { normalizeTarget } from "./path.js";
-import { appUnavailable, refuse } from "./refusal.js";
-import { relay } from "./relay.js";
+import { type Credentials, mutualTls, verifyPeer } from "@mecha/identity";
+import { type ArrivalContext, arrive } from "./arriving.js";
 
 /** The mesh port: takes the calls of other runtimes, and passes them to the app. */
 export interface Incoming {
@@ -27,17 +16,9 @@ export interface Incoming {
   destroy(): void;
 }
 
-export interface IncomingOptions {
+export interface IncomingOptions extends ArrivalContext {
   readonly host: string;
   readonly port: number;
-  readonly identity: Identity;
-  readonly app: AppSender;
-  /** By which the app can tell its runtime's requests from others. */
-  readonly appToken: string | undefined;
-  readonly health: AppHealth;
-  readonly gate: Gate;
-  readonly clock: Clock;
-  readonly logger: RuntimeLogger;
 }
 
 const handshakeTimeoutMs = 10_000;
@@ -62,7 +43,7 @@ export async function listenForPeers(options: IncomingOptions): Promise<Incoming
     const session = http2.performServerHandshake(socket, sessionOptions);
     session.on("error", () => {}); // Told to each of its streams; "close" follows.
     session.setLocalWindowSize(8 * 1024 * 1024);
-    session.on("stream", (stream, headers) => void serve(options, verdict.id.appId, stream, headers));
+    session.on("stream", (stream, headers) => void arrive(options, verdict.id.appId, stream, headers));
     sessions.add(session);
     // A connection does not outlive the certificate that it was opened with: its calls end, and the next one comes on a new one.
     const cancelExpiry = clock.after(Math.max(0, verdict.expireTime - clock.now()), () => session.close());
@@ -134,100 +115,4 @@ async function listen(server: tls.Server, host: string, port: number): Promise<n
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("a TCP listener has no port");
   return address.port;
-}
-
-/** Passes a call to the app, with who calls. */
-async function serve(
-  { identity, app, appToken, health, gate, logger }: IncomingOptions,
-  caller: string,
-  stream: http2.ServerHttp2Stream,
-  headers: http2.IncomingHttpHeaders,
-): Promise<void> {
-  let inbound = fromStream(stream, headers);
-  let leave = () => {};
-  const self = identity.current.id.appId;
-  try {
-    if (headers[":authority"] !== self) {
-      const message = `this is the runtime of app "${self}", not of "${headers[":authority"]}"`;
-      throw new ComponentError("APP_NOT_FOUND", message, { metadata: { app: self } });
-    }
-    // The other runtime has done the same; but what the app gets is ours to answer for.
-    const target = normalizeTarget(inbound.target);
-    const isWebSocket = headers[":method"] === "CONNECT" && headers[":protocol"] === "websocket";
-    const { method, hasBody } = inbound;
-    // What asks for a WebSocket is a GET to the app.
-    const admitted = gate.admit({
-      from: caller,
-      method: isWebSocket ? "GET" : method,
-      path: pathOf(target),
-      headers,
-      onGone: inbound.onGone,
-    });
-    const verdict = admitted instanceof Promise ? await admitted : admitted;
-    if (verdict.answerHeaders !== undefined) inbound = answeringWith(inbound, verdict.answerHeaders);
-    if (verdict.isPreflight === true) return void inbound.respond(204, {}, true);
-    if (verdict.refusal !== undefined) throw verdict.refusal;
-    leave = once(verdict.leave);
-    const { expect: _, ...rest } = endToEnd(headers);
-    const filtered = verdict.filter(rest);
-    const proof =
-      appToken === undefined
-        ? {}
-        : { [tokenHeader]: appToken, authorization: filtered.authorization ?? `Bearer ${appToken}` };
-    const all = { ...filtered, ...proof, [callerHeader]: caller, [hopsHeader]: String(headers[hopsHeader] ?? 0) };
-    const request = {
-      method,
-      target,
-      headers: all,
-      hasBody,
-      awaitsContinue: isWebSocket || (hasBody && inbound.awaitsContinue),
-    };
-    const send = isWebSocket ? app.upgrade : await app.sender(String(headers["content-type"] ?? ""));
-    const { maxBytes } = verdict;
-    if (maxBytes !== undefined && hasBody) {
-      const whole = inbound;
-      inbound = limitBody(whole, maxBytes, () => {
-        if (whole.responded) whole.breakOff();
-        else refuse(whole, tooLarge(maxBytes), logger);
-      });
-    }
-    const { attempt } = await relay(inbound, request, send, { over: leave });
-    if (typeof attempt === "object") throw attempt.error;
-  } catch (error) {
-    leave();
-    if (inbound.responded) return;
-    if (isRefused(error)) health.suspect();
-    const known = error instanceof ComponentError ? error : notAnswered(self, error);
-    refuse(inbound, known, logger);
-  }
-}
-
-function once(act: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) act();
-    done = true;
-  };
-}
-
-/** A request whose answer, whatever it is, bears these headers too. */
-function answeringWith(inbound: Inbound, headers: HeaderMap): Inbound {
-  return Object.create(inbound, {
-    respond: {
-      value: (status: number, own: HeaderMap, ends: boolean) => inbound.respond(status, { ...own, ...headers }, ends),
-    },
-  }) as Inbound;
-}
-
-/** A target without its query. */
-function pathOf(target: string): string {
-  const end = target.indexOf("?");
-  return end === -1 ? target : target.slice(0, end);
-}
-
-const isRefused = (error: unknown) => error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
-
-function notAnswered(app: string, error: unknown): ComponentError {
-  const what = isRefused(error) ? "does not listen on its port" : "broke the call off before it answered";
-  return appUnavailable(app, `app "${app}" ${what}`);
 }

@@ -11,9 +11,10 @@ import { createEdge } from "./edge.js";
 import { createFront, type Front } from "./front.js";
 import { type Incoming, listenForPeers } from "./incoming.js";
 import type { ResolvedMeshOptions } from "./options.js";
-import { createOutgoing } from "./outgoing.js";
+import { createOutgoing, type Outgoing } from "./outgoing.js";
 import { createPeers } from "./peers.js";
 import { type Registration, register } from "./registration.js";
+import type { MeshTelemetry } from "./telemetry.js";
 
 /** What lets apps call one another. */
 export interface Mesh extends Front {
@@ -39,6 +40,7 @@ export interface MeshContext {
   readonly registry: ComponentRegistry;
   readonly policies: Policies;
   readonly gate: Gate;
+  readonly telemetry: MeshTelemetry;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
 }
@@ -58,7 +60,12 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
   const directory = createDirectory({ namespace, current, clock, logger });
   const { policies } = context;
   const { balancing } = options;
-  const outgoing = createOutgoing({ appId, directory, peers, policies, balancing, clock, logger });
+  const { telemetry } = context;
+  const observer = telemetry.attempts;
+  const calls = createOutgoing({ appId, directory, peers, policies, balancing, observer, clock, logger });
+  const outgoing: Outgoing = {
+    call: (app, inbound) => calls.call(app, telemetry.watch({ direction: "outgoing", from: appId, to: app }, inbound)),
+  };
   const front = createFront({ outgoing, token: context.token, logger });
   let incoming: Incoming | undefined;
   let registration: Registration | undefined;
@@ -73,7 +80,7 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
       closeApp = app.close;
       const { host, port } = options;
       const { appToken, gate } = context;
-      incoming = await listenForPeers({ host, port, identity, app, appToken, health, gate, clock, logger });
+      incoming = await listenForPeers({ host, port, identity, app, appToken, health, gate, telemetry, clock, logger });
       const address = options.addressFor(incoming.port);
       if (incoming.port !== options.port && options.port !== 0) {
         logger.info({ port: incoming.port }, `somebody has port ${options.port}: the mesh port is ${incoming.port}`);

@@ -110,7 +110,7 @@ export function relay(
         else inbound.breakOff();
       },
     });
-    const onGone = options.onGone ?? inbound.onGone;
+    const onGone = options.onGone ?? ((gone: () => void) => inbound.onGone(gone));
     onGone(() => giveUp("gone"));
     options.stoppable?.((error) => {
       if (isOver) return;

@@ -21,6 +21,13 @@ export type AnyMethod = (request: unknown, context: HandlerContext) => unknown;
 export interface Tracing {
   /** `method`, each call of it a span that continues the caller's trace (https://www.w3.org/TR/trace-context/). */
   method(desc: DescMethod, method: AnyMethod): AnyMethod;
+  /** Begins the span of a call between apps, or of one attempt at it. */
+  exchange(of: {
+    name: string;
+    kind: "server" | "client";
+    traceparent: string | undefined;
+    attributes: Record<string, string | number>;
+  }): OpenSpan;
   /** Begins the span of a delivery to the app, in the event's trace. */
   delivery(of: { block: string; component: string; attempt: number; traceparent: string | undefined }): OpenSpan;
   /** `blocks`, each call of them for an app's call a span below that one's. What nobody waits for has none. */
@@ -116,6 +123,10 @@ export function createTracing(tracer: Tracer): Tracing {
           span.end();
         }
       };
+    },
+
+    exchange({ name, kind, traceparent, attributes }) {
+      return openSpan(name, kind === "server" ? SpanKind.SERVER : SpanKind.CLIENT, traceparent, attributes);
     },
 
     delivery({ block, component, attempt, traceparent }) {
