@@ -1,5 +1,6 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, createContextValues, type HandlerContext } from "@connectrpc/connect";
+import { createResponseHeaders, isTouched } from "./lazy-headers.js";
 
 /** What is known about a call before its handler runs; what costs something is made when somebody asks. */
 export interface CallHead {
@@ -70,23 +71,23 @@ export class CallContext implements HandlerContext {
   }
 
   get responseHeader(): Headers {
-    this.#responseHeader ??= new Headers();
+    this.#responseHeader ??= createResponseHeaders();
     return this.#responseHeader;
   }
 
   get responseTrailer(): Headers {
-    this.#responseTrailer ??= new Headers();
+    this.#responseTrailer ??= createResponseHeaders();
     return this.#responseTrailer;
   }
 
   /** The response headers, if anybody set one. */
   get setHeader(): Headers | undefined {
-    return this.#responseHeader;
+    return isTouched(this.#responseHeader) ? this.#responseHeader : undefined;
   }
 
   /** The response trailers, if anybody set one. */
   get setTrailer(): Headers | undefined {
-    return this.#responseTrailer;
+    return isTouched(this.#responseTrailer) ? this.#responseTrailer : undefined;
   }
 
   get values(): ContextValues {

@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { toRequestHeaders } from "../call/request-headers.js";
+import { toRequestHeaders } from "../call/lazy-headers.js";
 import type { Http1RequestHead } from "../wire/http1-request-head.js";
 import { readLimitError } from "../wire/limits.js";
 import { BodyCollector, bodyTimedOut, empty } from "./body-collector.js";

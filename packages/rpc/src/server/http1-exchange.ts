@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { toRequestHeaders } from "../call/request-headers.js";
+import { toRequestHeaders } from "../call/lazy-headers.js";
 import { readLimitError } from "../wire/limits.js";
 import { BodyCollector, bodyTimedOut, empty } from "./body-collector.js";
 import { type Exchange, type ExchangeEnvironment, joinHeader, toUrl } from "./exchange.js";

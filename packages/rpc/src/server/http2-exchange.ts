@@ -1,6 +1,6 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { toRequestHeaders } from "../call/request-headers.js";
+import { toRequestHeaders } from "../call/lazy-headers.js";
 import { readLimitError } from "../wire/limits.js";
 import { toGoneError } from "../wire/reset-error.js";
 import { BodyCollector, bodyTimedOut, empty } from "./body-collector.js";

@@ -3,16 +3,27 @@ import type { IncomingHttpHeaders } from "node:http";
 /** A name as Node keeps it: no other needs to be looked for in another spelling, or refused. */
 const plainName = /^[a-z0-9-]+$/;
 
-/**
- * Request headers that are looked up where Node has put them, until somebody wants more than a look: filling real Headers costs
- * several times what reading one of them does.
- */
-class RequestHeaders {
-  readonly #source: IncomingHttpHeaders;
-  #filled: Headers | undefined;
+/** A value that Headers would keep as it is. */
+const plainValue = /^(?:[!-~](?:[ -~]*[!-~])?)?$/;
 
-  constructor(source: IncomingHttpHeaders) {
+/**
+ * Headers that are looked up, and set, in an object as Node's, until somebody wants more than that: filling real Headers costs several times what
+ * reading or setting one of them does.
+ */
+class LazyHeaders {
+  readonly #source: IncomingHttpHeaders;
+  readonly #own: boolean;
+  #filled: Headers | undefined;
+  #touched: boolean = false;
+
+  /** @param own whether the source may be changed. */
+  constructor(source: IncomingHttpHeaders, own: boolean) {
     this.#source = source;
+    this.#own = own;
+  }
+
+  static isTouched(headers: LazyHeaders): boolean {
+    return headers.#touched || headers.#filled !== undefined;
   }
 
   get(name: string): string | null {
@@ -30,7 +41,11 @@ class RequestHeaders {
   }
 
   set(name: string, value: string): void {
-    this.#fill().set(name, value);
+    const own = this.#own && this.#filled === undefined;
+    if (own && name !== "set-cookie" && typeof value === "string" && plainName.test(name) && plainValue.test(value)) {
+      this.#source[name] = value;
+      this.#touched = true;
+    } else this.#fill().set(name, value);
   }
 
   append(name: string, value: string): void {
@@ -46,7 +61,12 @@ class RequestHeaders {
   }
 
   forEach(call: (value: string, name: string, parent: Headers) => void, thisArgument?: unknown): void {
-    this.#fill().forEach(call, thisArgument);
+    const names = this.#filled === undefined && this.#own ? Object.keys(this.#source) : [];
+    const [only] = names;
+    // One alone is in order.
+    if (only !== undefined && names.length === 1) {
+      call.call(thisArgument, this.#source[only] as string, only, this as unknown as Headers);
+    } else this.#fill().forEach(call, thisArgument);
   }
 
   keys() {
@@ -80,9 +100,19 @@ class RequestHeaders {
 }
 
 // `instanceof Headers` holds without the cost of making one; every method is replaced.
-Object.setPrototypeOf(RequestHeaders.prototype, Headers.prototype);
+Object.setPrototypeOf(LazyHeaders.prototype, Headers.prototype);
 
 /** Headers of a request that Node has read. */
 export function toRequestHeaders(source: IncomingHttpHeaders): Headers {
-  return new RequestHeaders(source) as unknown as Headers;
+  return new LazyHeaders(source, false) as unknown as Headers;
+}
+
+/** Headers of a response, which has none yet. */
+export function createResponseHeaders(): Headers {
+  return new LazyHeaders({}, true) as unknown as Headers;
+}
+
+/** Whether anybody has set one of them, or looked at all: else there is nothing to send. */
+export function isTouched(headers: Headers | undefined): boolean {
+  return headers !== undefined && LazyHeaders.isTouched(headers as unknown as LazyHeaders);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { toRequestHeaders } from "./request-headers.js";
+import { createResponseHeaders, isTouched, toRequestHeaders } from "./lazy-headers.js";
 
 const source = { ":path": "/x", host: "h", "x-one": "1", "set-cookie": ["a=1", "b=2"] };
 
@@ -35,5 +35,35 @@ describe("request headers", () => {
     expect(headers.getSetCookie()).toEqual(["a=1", "b=2"]);
     expect([...headers.keys()].length).toBe([...headers.values()].length);
     expect(new Request("http://x", { headers }).headers.get("x-two")).toBe("2");
+  });
+});
+
+describe("response headers", () => {
+  test("are set as Headers set them, with little or much in them", () => {
+    const headers = createResponseHeaders();
+    const real = new Headers();
+    expect(isTouched(headers)).toBe(false);
+    const list = () => {
+      const seen: string[][] = [];
+      headers.forEach((value, name) => void seen.push([name, value]));
+      return seen;
+    };
+    for (const [name, value] of [
+      ["x-b", "1"],
+      ["x-b", "2"],
+      ["X-A", " padded "],
+      ["set-cookie", "a=1"],
+      ["x-c", ""],
+    ] as const) {
+      headers.set(name, value);
+      real.set(name, value);
+      expect([isTouched(headers), list(), [...headers]]).toEqual([true, [...real], [...real]]);
+    }
+    expect([headers.get("x-b"), headers.has("x-c"), headers.has("x-d")]).toEqual(["2", true, false]);
+    headers.delete("x-b");
+    headers.append("x-c", "more");
+    expect(headers.get("x-b")).toBeNull();
+    expect(() => createResponseHeaders().set("x", "line\r\nbreak")).toThrow(TypeError);
+    expect(() => createResponseHeaders().set("no name", "")).toThrow(TypeError);
   });
 });
