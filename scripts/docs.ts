@@ -36,12 +36,13 @@ interface Served {
 const isServed = (block: string) =>
   block === "secret" || block === "discovery" || existsSync(join(root, "packages/runtime/src/blocks", block));
 
-function componentRows({ type, serves }: Definition): string[] {
-  const blocks = Object.entries(serves).filter(([block]) => isServed(block));
-  return blocks.map(([block, { features = [], durability = {} }]: [string, Served], index) => {
-    const name = index === 0 ? `[\`${type}\`](../packages/components/${type}/README.md)` : "";
+function componentRows({ type, serves, servesOnRequest = {} }: Definition): string[] {
+  const blocks = Object.entries({ ...serves, ...servesOnRequest }).filter(([block]) => isServed(block));
+  return blocks.map(([name, { features = [], durability = {} }]: [string, Served], index) => {
+    const block = name in servesOnRequest ? `${name} ¹` : name;
+    const link = index === 0 ? `[\`${type}\`](../packages/components/${type}/README.md)` : "";
     const levels = Object.entries(durability).map(([level, when]) => `\`${level}\`: ${when}`);
-    const cells = [name, block, features.map((feature) => `\`${feature}\``).join(", "), levels.join("; ")];
+    const cells = [link, block, features.map((feature) => `\`${feature}\``).join(", "), levels.join("; ")];
     return `| ${cells.join(" | ")} |`;
   });
 }
@@ -58,6 +59,8 @@ the file. Each type's page has its options, and what to know before it is used.
 | type | block | features | durability |
 | --- | --- | --- | --- |
 ${definitions.flatMap(componentRows).join("\n")}
+
+¹ On request: only if the resource names the block, in \`blocks\` or as one of its \`default\`s.
 
 **Features** are what a component can do beyond a block's core, which every component of the block does. Asking for one that is not there is
 \`UNIMPLEMENTED\` / \`FEATURE_NOT_SERVED\`; a resource that says \`requires: [TRANSACT]\` is refused at the start instead.

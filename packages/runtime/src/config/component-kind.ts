@@ -38,14 +38,16 @@ async function planComponent(
     return undefined;
   }
   const { definition } = lookup;
-  const able = blockNames.filter((name) => definition.serves[name] !== undefined);
-  const blocks = spec.blocks ?? able;
+  const { serves, servesOnRequest = {} } = definition;
+  const able = blockNames.filter((name) => (serves[name] ?? servesOnRequest[name]) !== undefined);
+  const named = Array.isArray(spec.default) ? spec.default : [];
+  const blocks = spec.blocks ?? able.filter((name) => serves[name] !== undefined || named.includes(name));
   for (const [index, block] of blocks.entries()) {
     if (!able.includes(block)) {
       add(["spec", "blocks", index], `type "${spec.type}" does not serve "${block}"; it serves: ${able.join(", ")}`);
     }
   }
-  const chosen = Array.isArray(spec.default) ? spec.default : spec.default === true ? blocks : [];
+  const chosen = spec.default === true ? blocks : named;
   for (const [index, block] of chosen.entries()) {
     if (!blocks.includes(block)) {
       add(["spec", "default", index], `it cannot be the default of "${block}", which it does not serve`);
@@ -77,6 +79,6 @@ async function planComponent(
 }
 
 function declaredFeatures(definition: ComponentDefinition, name: BlockName): readonly string[] {
-  const served = definition.serves[name];
+  const served = definition.serves[name] ?? definition.servesOnRequest?.[name];
   return served !== undefined && "features" in served ? served.features : [];
 }

@@ -213,6 +213,36 @@ describe("the default of a block", () => {
     });
   });
 
+  it("of a block that a type serves on request is one that names it, in `blocks` or as a default", async () => {
+    const shared = defineComponent({
+      ...memory,
+      type: "shared",
+      servesOnRequest: { discovery: { features: ["REGISTER"] } },
+    });
+    const plan = async (...resources: ResourceObject[]) => {
+      const { components, problems } = await checkResources({ resources, components: [shared], environment: {} });
+      expect(problems).toEqual([]);
+      return components.map(({ name, blocks, defaults }) => ({ name, blocks, defaults }));
+    };
+    const all = ["state", "pubsub"];
+    const one = (spec: object) => plan(component("one", { type: "shared", ...spec }));
+    expect(await one({})).toEqual([{ name: "one", blocks: all, defaults: all }]);
+    expect(await one({ default: true })).toEqual([{ name: "one", blocks: all, defaults: all }]);
+    const asked = [...all, "discovery"];
+    expect(await one({ default: ["discovery"] })).toEqual([{ name: "one", blocks: asked, defaults: asked }]);
+    const [named] = await one({ blocks: ["pubsub", "discovery"], requires: ["REGISTER"] });
+    expect(named).toEqual({ name: "one", blocks: ["pubsub", "discovery"], defaults: ["pubsub", "discovery"] });
+    // Two that could, of which nobody asked it: neither does.
+    const [first, second] = await plan(
+      component("one", { type: "shared", default: true }),
+      component("two", { type: "shared" }),
+    );
+    expect([first, second]).toEqual([
+      { name: "one", blocks: all, defaults: all },
+      { name: "two", blocks: all, defaults: [] },
+    ]);
+  });
+
   it("cannot be one that does not serve it", async () => {
     const [problem] = await checkPaths([component("a", { blocks: ["secret"] })]);
     expect(problem).toBe('resources[0]: type "memory" does not serve "secret"; it serves: state, pubsub');
