@@ -45,6 +45,8 @@ const templates = [
   Buffer.from(`GET ${path.replace("Echo", "Read")}?encoding=json&message=%7B%7D HTTP/1.1\r\nhost: x\r\n\r\n`),
   Buffer.concat([Buffer.from(http2Preface), settings, http2Request]),
 ];
+/** What comes behind a call that is served well, with its connection in the hands of this package's own parser. */
+const sequels = [templates[0], templates[1]].map((template) => template as Buffer);
 
 test(
   `random and mutated bytes neither stop nor hang the server (seed ${seed})`,
@@ -66,10 +68,9 @@ test(
       await Promise.all(
         Array.from({ length: 32 }, () => {
           const template = templates[random(templates.length)] as Buffer;
-          const bytes =
-            random(10) === 0
-              ? Buffer.from(Array.from({ length: random(200) }, () => random(256)))
-              : mutate(template, random);
+          const noise = Buffer.from(Array.from({ length: random(200) }, () => random(256)));
+          const changed = random(10) === 0 ? noise : mutate(template, random);
+          const bytes = random(3) === 0 ? Buffer.concat([sequels[random(2)] as Buffer, changed]) : changed;
           sent++;
           return sendAndClose(Number(port), bytes);
         }),
