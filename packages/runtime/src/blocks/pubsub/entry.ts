@@ -2,8 +2,9 @@ import type { Event, PublishEntry } from "@mecha/api/pubsub";
 import { ComponentError, type PubSubEntry } from "@mecha/component";
 import type { Binding } from "../../components/registry.js";
 import type { Identity } from "../runtime/info.js";
-import { requireFeature, type Violations } from "../validation.js";
-import { encodeEvent, toEvent } from "./event.js";
+import { requireFeature, Violations } from "../validation.js";
+import { encodeEvent, encodeEvents } from "./encode-event.js";
+import { toEvent } from "./event.js";
 import { checkEntry } from "./validate.js";
 
 /** What an app asks to publish, checked and filled in: as components take it, and the event in it. */
@@ -31,16 +32,44 @@ export interface EntryContext {
 export function readEntry(
   message: PublishEntry,
   path: string,
-  { binding, identity, now, id, traceparent }: EntryContext,
+  context: EntryContext,
   violations: Violations,
 ): ReadEntry {
+  const { entry, event } = readBare(message, path, context, violations);
+  return { entry: { ...entry, payload: encodeEvent(event) }, event };
+}
+
+/** Checks all entries of a request, as {@link readEntry} does; throws BAD_REQUEST if something is wrong with one. */
+export function readEntries(messages: readonly PublishEntry[], context: EntryContext): PubSubEntry[] {
+  const violations = new Violations();
+  const bare = messages.map((message, index) => readBare(message, `entries[${index}].`, context, violations));
+  violations.throwIfAny();
+  const payloads = encodeEvents(bare.map(({ event }) => event));
+  return bare.map(({ entry }, index) => {
+    const payload = payloads[index];
+    if (payload === undefined) throw new Error("an event was not encoded");
+    return { ...entry, payload };
+  });
+}
+
+/** An entry whose event is not encoded yet. */
+interface BareEntry {
+  readonly entry: Omit<PubSubEntry, "payload">;
+  readonly event: Event;
+}
+
+function readBare(
+  message: PublishEntry,
+  path: string,
+  { binding, identity, now, id, traceparent }: EntryContext,
+  violations: Violations,
+): BareEntry {
   const options = checkEntry(message, path, violations);
   const source = `/ns/${identity.namespace}/app/${identity.appId}`;
   const event = toEvent(message, path, { source, now, id, traceparent }, violations);
   requireOptions(options, binding);
   const { topic, orderingKey, metadata } = message;
-  const payload = encodeEvent(event);
-  return { entry: { topic, source: event.source, id: event.id, payload, orderingKey, metadata, ...options }, event };
+  return { entry: { topic, source: event.source, id: event.id, orderingKey, metadata, ...options }, event };
 }
 
 /** Requires that a component serves what an entry asks for. */

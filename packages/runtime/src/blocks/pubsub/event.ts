@@ -1,6 +1,5 @@
 import { randomFillSync } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Event, EventSchema, type PublishEntry } from "@mecha/api/pubsub";
 import { checkBytes, type Violations } from "../validation.js";
@@ -93,20 +92,6 @@ function checkExtensions(extensions: Readonly<Record<string, string>>, field: st
     checkBytes(`${field}["${name.slice(0, 40)}"]`, value, maxExtensionBytes, violations);
   }
   if (count > maxExtensions) violations.add(field, `has ${count} entries; at most ${maxExtensions} are allowed`);
-}
-
-const noData = new Uint8Array();
-const eventWriter = new BinaryWriter();
-
-/**
- * An event as components store it. Its data is written last and in one piece by a writer that is kept: a new one would double its buffer, and copy
- * all of it, until the data fits.
- */
-export function encodeEvent(event: Event): Uint8Array {
-  const attributes = toBinary(EventSchema, { ...event, data: noData });
-  if (event.data.length === 0) return attributes;
-  eventWriter.raw(attributes).tag(EventSchema.field.data.number, WireType.LengthDelimited).bytes(event.data);
-  return eventWriter.finish();
 }
 
 const uuidBytes = 16;

@@ -5,7 +5,6 @@ import {
   type DeadLetterSelection,
   DeadLetterSelectionSchema,
   type Open,
-  type PublishEntry,
   type PublishResult,
   PublishResultSchema,
   type PubSubService,
@@ -20,7 +19,7 @@ import type { BlockContext } from "../block.js";
 import { openToken, sealToken, tokenScope } from "../tokens.js";
 import { badRequest, checkBytes, checkPageSize, requireFeature, Violations } from "../validation.js";
 import { toDeadLetter, toSettingsMessage } from "./convert.js";
-import { readEntry, sizeFault, tooLargeError } from "./entry.js";
+import { readEntries, readEntry, sizeFault, tooLargeError } from "./entry.js";
 import { createGroups } from "./group.js";
 import { deliveriesOf, pull } from "./pull.js";
 import { openSubscription } from "./subscription.js";
@@ -47,19 +46,6 @@ export function createPubSubService({
   const puller = createPuller(clock, onSourceError);
   const subscription = { groups, clock, deliveries: telemetry, onSourceError };
 
-  /** An entry as components take it. */
-  const toEntry = (
-    binding: Binding<"pubsub">,
-    entry: PublishEntry,
-    path: string,
-    requestId: string,
-    traceparent: string | undefined,
-    violations: Violations,
-  ): PubSubEntry => {
-    const id = requestId === "" ? undefined : hash("sha256", `${appId} ${requestId}`, "hex").slice(0, 32);
-    return readEntry(entry, path, { binding, identity, now: clock.now(), id, traceparent }, violations).entry;
-  };
-
   const publish = async (binding: Binding<"pubsub">, entries: readonly PubSubEntry[], { signal }: CallContext) => {
     const { live, serve } = binding;
     const outcomes = serve.publish({ keyspace: namespace, entries, signal });
@@ -84,10 +70,12 @@ export function createPubSubService({
       violations.throwIfAny();
       if (request.requestId !== "") requireFeature(binding.serve.features, "DEDUP", "pubsub", binding.live.plan.name);
       const traceparent = readTraceparent(context);
-      const entry =
-        request.entry && toEntry(binding, request.entry, "entry.", request.requestId, traceparent, violations);
+      const id = request.requestId === "" ? undefined : eventIdOf(appId, request.requestId);
+      const asked = { binding, identity, now: clock.now(), id, traceparent };
+      const read = request.entry && readEntry(request.entry, "entry.", asked, violations);
       violations.throwIfAny();
-      if (entry === undefined) throw badRequest([{ field: "entry", description: "is missing" }]);
+      if (read === undefined) throw badRequest([{ field: "entry", description: "is missing" }]);
+      const { entry } = read;
       const tooLarge = sizeFault(entry, binding);
       if (tooLarge !== undefined) throw tooLarge;
       const [outcome] = await publish(binding, [entry], context);
@@ -104,10 +92,7 @@ export function createPubSubService({
       }
       violations.throwIfAny();
       const traceparent = readTraceparent(context);
-      const entries = request.entries.map((entry, index) =>
-        toEntry(binding, entry, `entries[${index}].`, "", traceparent, violations),
-      );
-      violations.throwIfAny();
+      const entries = readEntries(request.entries, { binding, identity, now: clock.now(), id: undefined, traceparent });
       const total = entries.reduce((sum, { payload }) => sum + payload.byteLength, 0);
       if (total > maxPublishBytes) throw tooLargeError("the entries together are", maxPublishBytes, total);
       const { sound, merge } = setFaultyAside(entries, (entry) => sizeFault(entry, binding));
@@ -174,6 +159,10 @@ export function createPubSubService({
     },
   } satisfies ServiceImpl<typeof PubSubService>;
 }
+
+/** The same request names the same event. */
+const eventIdOf = (appId: string, requestId: string): string =>
+  hash("sha256", `${appId} ${requestId}`, "hex").slice(0, 32);
 
 function toPublishResult(outcome: PublishOutcome, eventId: string): PublishResult {
   if (outcome.type === "published") {
