@@ -1,12 +1,10 @@
 import type { ClientHttp2Session } from "node:http2";
-import { ComponentError } from "@mecha/component";
-import { formatDuration } from "../config/duration.js";
 import type { Outcome } from "../policy/conditions.js";
 import { drawFault } from "../policy/sections/fault.js";
 import { codeOf, outcomeOf, tellsAtItsEnd } from "./answer-outcome.js";
 import type { Endpoint } from "./balancer.js";
 import type { Body } from "./body.js";
-import { withTimeout } from "./deadline.js";
+import { tooLong, withTimeout } from "./deadline.js";
 import type { Engines } from "./engines.js";
 import type { Inbound, OutboundRequest, Response, Send } from "./exchange.js";
 import { faultSend } from "./fault-send.js";
@@ -199,11 +197,4 @@ export class Attempt {
     ejections.record(endpoint, isError, endpoints);
     counts.attempt(outcome.type === "answer" ? (isError ? "error" : "ok") : outcome.type);
   }
-}
-
-/** A call that took longer than it may. */
-export function tooLong(app: string, ms: number): ComponentError {
-  return new ComponentError("DEADLINE_EXCEEDED", `app "${app}" did not answer within ${formatDuration(ms)}`, {
-    metadata: { app },
-  });
 }

@@ -1,21 +1,11 @@
 import { expect, test } from "vitest";
-import { type Balancer, type Endpoint, leastRequest, roundRobin } from "./balancer.js";
+import { chiSquare, seeded } from "../../test/random.js";
+import { type Balancer, type Endpoint, leastRequest, randomly, ringHash, roundRobin } from "./balancer.js";
 
 const endpoint = (id: string, weight = 100): Endpoint => ({
   instance: { id, app: "orders", address: `${id}:1`, version: "", zone: "", weight },
   inFlight: 0,
 });
-
-/** A generator of the same numbers each time (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const picks = 10_000;
 
@@ -26,15 +16,6 @@ function count(balancer: Balancer, endpoints: readonly Endpoint[]): number[] {
     counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
   }
   return [...counts.values()];
-}
-
-/** Pearson's statistic of what was counted against shares of 10,000 picks. */
-function chiSquare(counts: readonly number[], shares: readonly number[]): number {
-  const total = shares.reduce((sum, share) => sum + share, 0);
-  return counts.reduce((sum, found, index) => {
-    const expected = (picks * (shares[index] ?? 0)) / total;
-    return sum + (found - expected) ** 2 / expected;
-  }, 0);
 }
 
 test("round robin gives each its share, exactly", () => {
@@ -77,4 +58,40 @@ test("one endpoint gets everything", () => {
   const only = endpoint("a");
   expect(leastRequest(Math.random).pick([only])).toBe(only);
   expect(roundRobin().pick([only])).toBe(only);
+});
+
+test("random gives each its share, by chi-square on 10,000 picks", () => {
+  const equal = count(
+    randomly(seeded(5)),
+    ["a", "b", "c", "d"].map((id) => endpoint(id)),
+  );
+  expect(chiSquare(equal, [1, 1, 1, 1])).toBeLessThan(16.27);
+  const weighted = count(randomly(seeded(6)), [endpoint("a", 60), endpoint("b", 30), endpoint("c", 10)]);
+  expect(chiSquare(weighted, [60, 30, 10])).toBeLessThan(13.82);
+});
+
+test("ring hash spreads keys by weight, by chi-square on 10,000 keys", () => {
+  const balancer = ringHash(seeded(7));
+  const endpoints = [endpoint("10.0.0.1", 60), endpoint("10.0.0.2", 30), endpoint("10.0.0.3", 10)];
+  const counts = endpoints.map(() => 0);
+  for (let index = 0; index < picks; index++) {
+    const at = endpoints.indexOf(balancer.pick(endpoints, `user-${index}`));
+    counts[at] = (counts[at] ?? 0) + 1;
+  }
+  expect(chiSquare(counts, [60, 30, 10])).toBeLessThan(13.82);
+});
+
+test("ring hash gives a key the same instance, in every runtime; when one leaves only its keys move", () => {
+  const endpoints = ["a", "b", "c", "d", "e"].map((id) => endpoint(id));
+  const [one, other] = [ringHash(seeded(8)), ringHash(seeded(9))];
+  let moved = 0;
+  for (let index = 0; index < picks; index++) {
+    const key = `cart/${index}`;
+    const before = one.pick(endpoints, key);
+    expect(other.pick([...endpoints].reverse(), key)).toBe(before);
+    const after = one.pick(endpoints.slice(1), key);
+    if (after !== before) moved++;
+    if (before !== endpoints[0]) expect(after).toBe(before);
+  }
+  expect(chiSquare([moved, picks - moved], [1, 4])).toBeLessThan(10.83);
 });

@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { ComponentError } from "@mecha/component";
+import { formatDuration } from "../config/duration.js";
 import type { HeaderMap } from "./headers.js";
 
 /** How long a call may take, in ms: of any call, beside what gRPC and Connect have for it. */
@@ -37,4 +39,10 @@ export function withTimeout(headers: HeaderMap, leftMs: number): HeaderMap {
     all["connect-timeout-ms"] = String(ms);
   }
   return all;
+}
+
+/** A call that took longer than it may. */
+export function tooLong(app: string, ms: number): ComponentError {
+  const message = `app "${app}" did not answer within ${formatDuration(ms)}`;
+  return new ComponentError("DEADLINE_EXCEEDED", message, { metadata: { app } });
 }
