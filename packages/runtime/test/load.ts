@@ -5,9 +5,14 @@ export interface Load {
   readonly answers: Map<string, number>;
   /** Calls that were made. */
   readonly calls: number;
+  /** Resolves when so many calls were made. */
+  reaches(calls: number): Promise<void>;
   /** Makes no more calls; resolves when all have ended. */
   stop(): Promise<void>;
 }
+
+/** Calls under way at the most: on a machine that is busy with something else the rate gives way, or nothing would be measured but that. */
+const maxOpen = 150;
 
 /** Calls `url` so many times a second, however long answers take; `nameOf` names an answer. */
 export function startLoad(
@@ -25,9 +30,11 @@ export function startLoad(
     answers.set(answer, (answers.get(answer) ?? 0) + 1);
     if (--open === 0) allEnded();
   };
+  const waiting = new Map<() => void, number>();
   const call = () => {
     calls++;
     open++;
+    for (const [resolve, count] of waiting) if (calls >= count) resolve();
     const request = http.request(url, { agent, method }, (response) => {
       let text = "";
       response.setEncoding("utf8");
@@ -38,17 +45,21 @@ export function startLoad(
     request.once("error", (error) => count(`error: ${error.message}`));
     request.end(body);
   };
-  const start = performance.now();
-  // As many as are due by now: a tick that comes late makes up for it.
+  let due = 0;
+  let last = performance.now();
+  // As many as are due since the last tick.
   const timer = setInterval(() => {
-    const due = Math.floor(((performance.now() - start) * perSecond) / 1000);
-    while (calls < due) call();
+    const now = performance.now();
+    due = Math.min(due + ((now - last) * perSecond) / 1000, maxOpen);
+    last = now;
+    for (; due >= 1 && open < maxOpen; due--) call();
   }, 5);
   return {
     answers,
     get calls() {
       return calls;
     },
+    reaches: (count) => new Promise((resolve) => waiting.set(resolve, count)),
     async stop() {
       clearInterval(timer);
       await new Promise<void>((resolve) => {
