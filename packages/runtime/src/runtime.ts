@@ -32,7 +32,9 @@ import {
   resolveRuntimeOptions,
 } from "./options.js";
 import { type Backlog, createOutbox } from "./outbox/outbox.js";
+import { createComponentCalls } from "./policy/component-calls.js";
 import { createPolicies } from "./policy/policies.js";
+import { createRateLimiters } from "./policy/rate-limiters.js";
 import { listenAtEdge } from "./server/edge.js";
 import { listen } from "./server/listen.js";
 import { createCallRecorder } from "./telemetry/calls.js";
@@ -83,8 +85,10 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const lifecycle = createLifecycle();
   const { tracer } = settings;
   const tracing = tracer && (await import("./telemetry/tracing.js")).createTracing(tracer);
-  const registry = createComponentRegistry({ ...settings, tracing });
   const policies = createPolicies();
+  const limiters = createRateLimiters({ ...settings, registry: { use: (...call) => registry.use(...call) } });
+  const calls = createComponentCalls({ policies, limiters, clock: settings.clock });
+  const registry = createComponentRegistry({ ...settings, tracing, calls });
   const recorder = createCallRecorder();
   const observer = createObserver(recorder, logger, tracing);
   const identity = { appId, namespace, startTime: settings.clock.now() };
@@ -96,7 +100,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
 
   const health = createAppHealth({ ...settings, port: settings.appPort, onFailed: settings.onAppFailed });
   const app = createApp(settings, health);
-  const gate = createGate({ ...settings, access: createAccessControl(appId, logger), policies });
+  const gate = createGate({ ...settings, access: createAccessControl(appId, logger), policies, limiters });
   const outbox = createOutbox({ registry, identity, clock: settings.clock, logger });
   const deliveries = createDeliveryTelemetry(settings.clock, tracing);
   const context = { deliveries, registry, observer, identity, clock: settings.clock, logger, outbox, health };

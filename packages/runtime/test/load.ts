@@ -12,7 +12,7 @@ export interface Load {
 }
 
 /** Calls under way at the most: on a machine that is busy with something else the rate gives way, or nothing would be measured but that. */
-const maxOpen = 150;
+const maxOpen = 64;
 
 /** Calls `url` so many times a second, however long answers take; `nameOf` names an answer. */
 export function startLoad(

@@ -7,6 +7,7 @@ import type { Plan } from "../config/plan.js";
 import { ConfigurationError, type Problem } from "../config/problem.js";
 import { resolveConfig } from "../config/resolve.js";
 import { problemOf } from "../config/resource.js";
+import type { ComponentCalls } from "../policy/component-calls.js";
 import { watchHealth } from "./health.js";
 import type { LiveComponent } from "./live.js";
 import { findLacking, type StartOptions, startComponent } from "./start.js";
@@ -50,6 +51,8 @@ export interface ComponentRegistryOptions extends StartOptions {
   readonly clock: Clock;
   readonly drainTimeoutMs: number;
   readonly healthIntervalMs: number;
+  /** Makes the calls of components as policies say. Default: they are made as they are. */
+  readonly calls?: ComponentCalls;
 }
 
 type Bindings = { readonly [Name in keyof Required<Blocks>]: Map<string, Binding<Name>> };
@@ -83,13 +86,16 @@ export function createComponentRegistry(registryOptions: ComponentRegistryOption
 
   const bind = <Name extends BlockName>(table: Bindings, block: Name, live: LiveComponent) => {
     const { plan, component } = live;
-    const serve = component.blocks[block];
-    if (serve === undefined || !plan.blocks.includes(block) || !inScope(plan)) return;
+    const raw = component.blocks[block];
+    if (raw === undefined || !plan.blocks.includes(block) || !inScope(plan)) return;
+    const serve = options.calls?.guard(plan.name, block, raw) ?? raw;
     const keyspace = plan.keyspace === "shared" ? `${namespace}/_shared` : `${namespace}/${appId}`;
     const binding: Binding<Name> = { live, serve, keyspace };
     table[block].set(plan.name, binding);
     if (plan.defaults.includes(block)) table[block].set("", binding);
   };
+
+  options.calls?.onChange(rebind);
 
   /** What closes after those that keep things in it. */
   let closing: ReadonlyMap<string, LiveComponent> = new Map();

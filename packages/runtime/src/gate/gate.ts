@@ -4,8 +4,8 @@ import type { AccessControl } from "../access/control.js";
 import type { HeaderMap } from "../mesh/headers.js";
 import { Kept } from "../policy/kept.js";
 import type { Applied, Effective, Policies } from "../policy/policies.js";
+import type { RateLimiters } from "../policy/rate-limiters.js";
 import { Bulkhead } from "../policy/sections/bulkhead.js";
-import { TokenBucket } from "../policy/sections/rate-limit.js";
 import type { SectionValue } from "../policy/sections.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import { holderOf } from "./api-keys.js";
@@ -59,6 +59,7 @@ export interface GateOptions {
   readonly appId: string;
   readonly access: AccessControl;
   readonly policies: Policies;
+  readonly limiters: RateLimiters;
   readonly clock: Clock;
   readonly logger: RuntimeLogger;
 }
@@ -67,9 +68,8 @@ export interface GateOptions {
  * A call passes, in this order: where its page is from, its size, its API key, its token, the access policies, the rate limit, and the app's
  * concurrency. What proves who calls is asked for on every path that some framework may take for the policy's.
  */
-export function createGate({ appId, access, policies, clock, logger }: GateOptions): Gate {
+export function createGate({ appId, access, policies, limiters, clock, logger }: GateOptions): Gate {
   const verifiers = new Kept<SectionValue<"jwt">, Verifier>((value) => createVerifier(value, clock, logger));
-  const buckets = new Kept<SectionValue<"rateLimit">, TokenBucket>((value) => new TokenBucket(value, clock));
   const turns = new Kept<SectionValue<"concurrency">, Bulkhead>((value) => new Bulkhead(value, clock));
 
   const judge = (arrival: Arrival): Verdict | Promise<Verdict> => {
@@ -84,20 +84,24 @@ export function createGate({ appId, access, policies, clock, logger }: GateOptio
     const proceed = (claims: Claims | undefined, holder: string | undefined): Verdict | Promise<Verdict> => {
       const known = claims === undefined && holder === undefined ? undefined : { ...claims, [holderClaim]: holder };
       access.check({ from, method, path, claims: known });
-      limitRate(effective.rateLimit, from);
-      const maxBytes = effective.request?.value.maxBytes;
-      if (maxBytes !== undefined && Number(headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
-      const turn = turns.of(effective.concurrency, appId);
-      const verdict: Verdict = {
-        answerHeaders,
-        maxBytes,
-        filter: (all) => filter(effective, all, claims, holder),
-        leave: () => turn?.leave(),
+      const letIn = (): Verdict | Promise<Verdict> => {
+        const maxBytes = effective.request?.value.maxBytes;
+        if (maxBytes !== undefined && Number(headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+        const turn = turns.of(effective.concurrency, appId);
+        const verdict: Verdict = {
+          answerHeaders,
+          maxBytes,
+          filter: (all) => filter(effective, all, claims, holder),
+          leave: () => turn?.leave(),
+        };
+        const entered = turn?.enter(arrival.onGone) ?? true;
+        if (entered === true) return verdict;
+        const settle = (isIn: boolean): Verdict => (isIn ? verdict : { ...free, answerHeaders, refusal: busy(appId) });
+        return entered instanceof Promise ? entered.then(settle) : settle(entered);
       };
-      const entered = turn?.enter(arrival.onGone) ?? true;
-      if (entered === true) return verdict;
-      const settle = (isIn: boolean): Verdict => (isIn ? verdict : { ...free, answerHeaders, refusal: busy(appId) });
-      return entered instanceof Promise ? entered.then(settle) : settle(entered);
+      const limited = limitRate(effective.rateLimit, from);
+      if (limited === undefined) return letIn();
+      return limited.then(letIn).catch((refusal: unknown): Verdict => ({ ...free, answerHeaders, refusal }));
     };
 
     try {
@@ -130,16 +134,18 @@ export function createGate({ appId, access, policies, clock, logger }: GateOptio
     return all;
   };
 
-  const limitRate = (section: Effective["rateLimit"], from: string) => {
-    if (section === undefined) return;
-    const target = section.value.per === "caller" ? from : "";
-    const waitMs = buckets.of(section, target).take();
-    if (waitMs === 0) return;
-    const whose = section.value.per === "caller" ? ` of app "${from}"` : "";
-    throw new ComponentError("RATE_LIMITED", `app "${appId}" takes no more calls${whose} just now`, {
-      retryAfterMs: waitMs,
-      metadata: { app: appId },
-    });
+  /** A promise where the limit is shared and its store must be asked. */
+  const limitRate = (section: Effective["rateLimit"], from: string): Promise<void> | undefined => {
+    if (section === undefined) return undefined;
+    const isOwn = section.value.per === "caller";
+    const judge = (waitMs: number) => {
+      if (waitMs === 0) return;
+      policies.counts.of(`app/${appId}`).refuse("rate-limit");
+      const message = `app "${appId}" takes no more calls${isOwn ? ` of app "${from}"` : ""} just now`;
+      throw new ComponentError("RATE_LIMITED", message, { retryAfterMs: waitMs, metadata: { app: appId } });
+    };
+    const taken = limiters.of(section, isOwn ? `app ${appId} from ${from}` : `app ${appId}`).take();
+    return taken instanceof Promise ? taken.then(judge) : void judge(taken);
   };
 
   return {

@@ -1,7 +1,7 @@
 import { Readable, Writable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeRefusal } from "@mecha/rpc";
-import { codeName } from "../telemetry/errors.js";
+import { codeOf } from "../telemetry/errors.js";
 import type { Send } from "./exchange.js";
 import type { HeaderMap } from "./headers.js";
 
@@ -30,15 +30,10 @@ function plain(status: number, message: string) {
 }
 
 function encoded(name: string, contentType: string, message: string) {
-  const refusal = encodeRefusal(contentType, new ConnectError(message, codeOf(name)));
+  const refusal = encodeRefusal(contentType, new ConnectError(message, codeOf(name) ?? Code.Unknown));
   const headers: HeaderMap = {};
   for (let index = 0; index < refusal.headers.length; index += 2) {
     headers[refusal.headers[index] as string] = refusal.headers[index + 1] as string;
   }
   return { status: refusal.status, headers, body: refusal.body };
-}
-
-function codeOf(name: string): Code {
-  const all = Object.values(Code).filter((value): value is Code => typeof value === "number");
-  return all.find((code) => codeName(code) === name) ?? Code.Unknown;
 }

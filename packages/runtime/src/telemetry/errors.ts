@@ -20,6 +20,12 @@ export function codeName(code: Code): string {
   return Code[code].replace(/(?<!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
 }
 
+/** The code that the protocols write so; undefined if none is. */
+export function codeOf(name: string): Code | undefined {
+  const all = Object.values(Code).filter((value): value is Code => typeof value === "number");
+  return all.find((code) => codeName(code) === name);
+}
+
 /**
  * The error that a caller gets. A ComponentError carries its reason, violations and delay as google.rpc details; an abort by the caller or its
  * deadline is that; anything else is a bug: the caller gets an id, the log the rest.
