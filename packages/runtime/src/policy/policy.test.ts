@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { memory } from "@mecha/component-memory";
 import { expect, test } from "vitest";
@@ -136,4 +136,15 @@ test("what did not change stays the same object, so that what is kept for it liv
   expect(get().timeout?.value).toEqual({ total: 2000 });
   set.replace([]);
   expect(get().bulkhead).toBeUndefined();
+});
+
+test("what docs/policies.md shows is what may be written", async () => {
+  const page = readFileSync(new URL("../../../../docs/policies.md", import.meta.url), "utf8");
+  const examples = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text]) => text);
+  expect(examples.length).toBeGreaterThan(5);
+  const file = join(temporaryFolder(), "mecha.yaml");
+  writeFileSync(file, examples.join("---\n"));
+  const { policies, problems } = await readPolicies({ resources: [file], components: [memory], environment: {} });
+  expect(problems).toEqual([]);
+  expect(policies.length).toBe(examples.length);
 });
