@@ -1,35 +1,7 @@
-import { spawn } from "node:child_process";
-import { join } from "node:path";
-import { locate, missing } from "@mecha/test-servers";
+import { missing } from "@mecha/test-servers";
 import { describe, expect, it } from "vitest";
 import { mecha, serve, temporaryFolder, until } from "./cli.js";
-
-const program = join(import.meta.dirname, "../dist/mecha.js");
-
-/** Runs `mecha` on a terminal: script(1) makes one. */
-function onTerminal(args: string[], cwd: string) {
-  const quoted = [process.execPath, program, ...args].map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(" ");
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: "xterm" };
-  const child = spawn(locate("script"), ["-qec", `exec ${quoted}`, "/dev/null"], {
-    cwd,
-    env,
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const terminal = {
-    output: "",
-    type: (keys: string) => child.stdin.write(keys),
-    exitCode: new Promise<number | null>((resolve) => child.on("close", resolve)),
-    [Symbol.dispose]: () => child.kill("SIGKILL"),
-  };
-  child.stdout.on("data", (chunk: Buffer) => {
-    terminal.output += chunk.toString();
-  });
-  return terminal;
-}
-
-/** What a person reads: without colours. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what colours are made of.
-const plain = (text: string) => text.replaceAll(/\u001b\[\d+m/g, "").replaceAll("\r", "");
+import { onTerminal, plain } from "./terminal.js";
 
 describe.skipIf(missing("script"))("mecha run on a terminal", () => {
   it("interleaves both outputs with coloured prefixes, and logs for people", async () => {

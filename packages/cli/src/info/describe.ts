@@ -1,35 +1,20 @@
-import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { createClient } from "@connectrpc/connect";
 import {
   type Component,
   Durability,
   type GetInfoResponse,
-  GetInfoResponseSchema,
   Health,
   type Parameter,
-  RuntimeService,
   type Subscription,
   SubscriptionState,
 } from "@mecha/api/runtime";
-import { type ClientFlags, connect } from "./client-options.js";
-import { exitCodes } from "./errors.js";
-import { formatDuration } from "./format.js";
-import pc from "./terminal/colors.js";
-import { print, printJson } from "./terminal/print.js";
-import { printable } from "./terminal/printable.js";
-import { formatTable } from "./terminal/table.js";
+import { formatDuration } from "../format.js";
+import pc from "../terminal/colors.js";
+import { printable } from "../terminal/printable.js";
+import { formatTable } from "../terminal/table.js";
 
-/** Prints what the runtime says of itself. */
-export async function info(flags: ClientFlags & { json?: true | undefined }): Promise<void> {
-  await using connection = await connect(flags);
-  const response = await createClient(RuntimeService, connection.transport).getInfo({});
-  if (flags.json) await printJson(toJson(GetInfoResponseSchema, response, { alwaysEmitImplicit: true }));
-  else await print(`${describe(response, flags.endpoint)}\n`);
-  if (response.components.some(({ health }) => health === Health.UNHEALTHY)) process.exitCode = exitCodes.failed;
-}
-
-function describe(response: GetInfoResponse, endpoint: string): string {
+/** What a runtime says of itself, for people. */
+export function describe(response: GetInfoResponse, endpoint: string): string {
   const { version, appId, namespace, startTime, processId } = response;
   const upMs = startTime === undefined ? 0 : Date.now() - timestampDate(startTime).getTime();
   const rows = response.components.flatMap(componentRows);
