@@ -1,6 +1,7 @@
-import { checkResources, formatProblem } from "@mecha/runtime";
+import { checkResources } from "@mecha/runtime";
 import { componentTypes, loadComponent } from "./components.js";
 import { exitCodes } from "./errors.js";
+import { reportProblems } from "./report.js";
 import pc from "./terminal/colors.js";
 import { print, printJson } from "./terminal/print.js";
 import { formatTable } from "./terminal/table.js";
@@ -14,10 +15,7 @@ export async function check(paths: string[], flags: { json?: true | undefined })
   });
   if (problems.length > 0) process.exitCode = exitCodes.failed;
   if (flags.json) return await printJson({ problems, components, subscriptions });
-  if (problems.length > 0) {
-    for (const problem of problems) process.stderr.write(`${pc.red("✗")} ${formatProblem(problem)}\n`);
-    return;
-  }
+  if (problems.length > 0) return reportProblems(problems);
   const rows = components.map(({ name, type, blocks, defaults, implicit, source }) => [
     name,
     type,

@@ -1,3 +1,4 @@
+import type { Problem } from "@mecha/runtime";
 import { CliError, exitCodes } from "./errors.js";
 import pc from "./terminal/colors.js";
 
@@ -21,4 +22,9 @@ export function reportError(error: unknown): number {
   process.stderr.write(`${pc.red("mecha:")} ${describeError(error)}\n`);
   if (process.env.MECHA_DEBUG !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return error instanceof CliError ? error.exitCode : exitCodes.failed;
+}
+
+/** Tells what is wrong with resources on stderr, a line each. */
+export function reportProblems(problems: readonly Problem[]): void {
+  for (const { source, message } of problems) process.stderr.write(`${pc.red("✗")} ${source}: ${message}\n`);
 }
