@@ -1,10 +1,12 @@
 import { Command } from "@commander-js/extra-typings";
+import { createCaCommand } from "./commands/ca.js";
 import { createCheckCommand } from "./commands/check.js";
 import { createDeadLettersCommand } from "./commands/deadletters.js";
 import { createInfoCommand } from "./commands/info.js";
 import { createInitCommand } from "./commands/init.js";
 import { createInvokeBindingCommand } from "./commands/invoke-binding.js";
 import { createOutboxCommand } from "./commands/outbox.js";
+import { createPolicyCommand } from "./commands/policy.js";
 import { createPublishCommand } from "./commands/publish.js";
 import { createRunCommand } from "./commands/run.js";
 import { createSchemaCommand } from "./commands/schema.js";
@@ -43,6 +45,7 @@ Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the st
     createInitCommand(),
     createCheckCommand(),
     createSchemaCommand(),
+    createPolicyCommand(),
     createInfoCommand(),
     createStateCommand(),
     createPublishCommand(),
@@ -50,6 +53,7 @@ Colours follow the terminal, NO_COLOR and FORCE_COLOR; MECHA_DEBUG=1 adds the st
     createDeadLettersCommand(),
     createOutboxCommand(),
     createInvokeBindingCommand(),
+    createCaCommand(),
   ];
   for (const command of commands) {
     command.copyInheritedSettings(program);

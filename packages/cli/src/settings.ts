@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import type { MeshOptions } from "@mecha/runtime";
+import type { MeshOptions, RuntimeOptions } from "@mecha/runtime";
 import { CliError, exitCodes } from "./errors.js";
 
 /** Everything that a runtime is started with, resolved: option > environment > default. Plain data, so that it can cross to a child process. */
@@ -21,11 +21,18 @@ export interface RuntimeSettings {
   appPort: number | undefined;
   /** How other apps call the app, and it them. */
   mesh: MeshOptions;
+  /** The file with the token to enrol with at `mesh.authority`; undefined: MECHA_ENROLL_TOKEN, if that is set. */
+  enrollTokenFile?: string | undefined;
+  /** Where outsiders call; undefined: nowhere. */
+  edge?: RuntimeOptions["edge"];
 }
 
 /** How much is logged. */
 export type LogLevel = (typeof logLevels)[number];
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+/** How calls are spread over the instances of an app. */
+const balancings = ["least-request", "round-robin", "random"] as const satisfies readonly MeshOptions["balancing"][];
 
 /** Where a runtime listens unless told otherwise. */
 export const defaultPort = 3600;
@@ -100,6 +107,38 @@ export function createRuntimeCommand(name: string) {
       ).env("MECHA_CERTIFICATES"),
     )
     .addOption(
+      new Option(
+        "--ca <host:port>",
+        "an authority of several hosts that proves who this runtime is (mecha ca serve); MECHA_CA says it too",
+      ).conflicts("certificates"),
+    )
+    .addOption(
+      new Option(
+        "--enroll-token-file <path>",
+        "the token to enrol with there, which is needed once (default: the one in MECHA_ENROLL_TOKEN)",
+      ),
+    )
+    .addOption(
+      new Option("--balancing <way>", "how calls are spread over the instances of another app, where no policy says so")
+        .env("MECHA_BALANCING")
+        .choices(balancings),
+    )
+    .addOption(
+      new Option("--edge-port <number>", "where outsiders reach the apps that a Policy exposes, as calls of this app")
+        .env("MECHA_EDGE_PORT")
+        .argParser(parsePort),
+    )
+    .addOption(
+      new Option("--edge-host <address>", "the address of the edge port; 0.0.0.0 for other machines")
+        .env("MECHA_EDGE_HOST")
+        .default(defaultHost),
+    )
+    .addOption(
+      new Option("--edge-certificates <folder>", "tls.crt and tls.key: the edge port is HTTPS").env(
+        "MECHA_EDGE_CERTIFICATES",
+      ),
+    )
+    .addOption(
       new Option("--app-version <text>", "the app's version, told to those who find it").env("MECHA_APP_VERSION"),
     )
     .addOption(new Option("--zone <name>", "the failure domain, told to those who find the app").env("MECHA_ZONE"))
@@ -159,6 +198,12 @@ export interface RuntimeFlags {
   meshHost: string;
   meshAdvertise?: string | undefined;
   certificates?: string | undefined;
+  ca?: string | undefined;
+  enrollTokenFile?: string | undefined;
+  balancing?: MeshOptions["balancing"] | undefined;
+  edgePort?: number | undefined;
+  edgeHost: string;
+  edgeCertificates?: string | undefined;
   appVersion?: string | undefined;
   zone?: string | undefined;
 }
@@ -189,10 +234,20 @@ export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
       host: flags.meshHost,
       ...(flags.meshAdvertise !== undefined && { advertise: flags.meshAdvertise }),
       ...(flags.certificates !== undefined && { certificates: certificatesIn(resolve(flags.certificates)) }),
+      ...(flags.ca !== undefined && { authority: { address: flags.ca } }),
+      ...(flags.balancing !== undefined && { balancing: flags.balancing }),
       ...(flags.appVersion !== undefined && { version: flags.appVersion }),
       ...(flags.zone !== undefined && { zone: flags.zone }),
     },
+    enrollTokenFile: flags.enrollTokenFile === undefined ? undefined : resolve(flags.enrollTokenFile),
+    edge: resolveEdge(flags),
   };
+}
+
+function resolveEdge({ edgePort, edgeHost, edgeCertificates }: RuntimeFlags): RuntimeOptions["edge"] {
+  if (edgePort === undefined) return undefined;
+  const { certificate, key } = certificatesIn(resolve(edgeCertificates ?? "."));
+  return { host: edgeHost, port: edgePort, ...(edgeCertificates !== undefined && { tls: { certificate, key } }) };
 }
 
 /** The names that Kubernetes gives to the parts of a TLS secret, and cert-manager with it. */

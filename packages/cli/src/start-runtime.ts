@@ -1,10 +1,12 @@
+import { existsSync } from "node:fs";
 import { createServer } from "node:net";
-import { createRuntime, type Runtime } from "@mecha/runtime";
+import { createRuntime, type MeshOptions, type Runtime } from "@mecha/runtime";
 import type { Logger } from "pino";
 import { componentTypes, loadComponent } from "./components.js";
 import { CliError } from "./errors.js";
 import { describePortHolder } from "./port-holder.js";
 import type { RuntimeSettings } from "./settings.js";
+import { readToken } from "./token.js";
 import { startTracing, type Tracing } from "./tracing/tracing.js";
 import { trimMemory } from "./trim-memory.js";
 
@@ -40,6 +42,7 @@ export async function startRuntime(options: StartOptions): Promise<RunningRuntim
 
 async function start(options: StartOptions, tracer: Tracing["tracer"] | undefined): Promise<Runtime> {
   const { settings, token, logger } = options;
+  const mesh = await withEnrollToken(settings, logger);
   const startOn = (listen: RuntimeSettings["listen"]) =>
     createRuntime({
       appId: settings.appId,
@@ -48,7 +51,8 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       dataDir: settings.dataDir,
       ...(settings.resources !== undefined && { resources: settings.resources }),
       ...(settings.appPort !== undefined && { appPort: settings.appPort }),
-      mesh: settings.mesh,
+      mesh,
+      ...(settings.edge !== undefined && { edge: settings.edge }),
       allowedOrigins: settings.allowedOrigins,
       ...(token !== undefined && { token }),
       ...(options.appToken !== undefined && { appToken: options.appToken }),
@@ -72,6 +76,17 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       `port ${listen.port} is in use by ${await describePortHolder(listen.port)}; stop it, or choose another with --port`,
     );
   }
+}
+
+/** The mesh options, with the token to enrol with. A runtime that is enrolled needs none, so its file may be gone by then. */
+async function withEnrollToken({ mesh, enrollTokenFile: path }: RuntimeSettings, logger: Logger): Promise<MeshOptions> {
+  const address = mesh.authority?.address ?? process.env.MECHA_CA;
+  if (path === undefined || !address) return mesh;
+  if (!existsSync(path)) {
+    logger.info({ path }, "there is no file with a token to enrol with, which is well if this runtime is enrolled");
+    return mesh;
+  }
+  return { ...mesh, authority: { address, token: await readToken(path) } };
 }
 
 /** The port if nobody listens on it, else 0. Asked before the runtime starts, so that it need not start twice. */
