@@ -25,6 +25,8 @@ export interface RuntimeSettings {
   enrollTokenFile?: string | undefined;
   /** Where outsiders call; undefined: nowhere. */
   edge?: RuntimeOptions["edge"];
+  /** Whether each call between apps is logged. */
+  accessLog: boolean;
 }
 
 /** How much is logged. */
@@ -156,7 +158,8 @@ export function createRuntimeCommand(name: string) {
         "lets the web pages of this origin call (https://shop.example), the others stay refused; may be repeated",
       ).argParser(parseOrigin),
     )
-    .addOption(createLogLevelOption("info"));
+    .addOption(createLogLevelOption("info"))
+    .addOption(createAccessLogOption());
 }
 
 /** `--namespace`, as every command that starts runtimes has it. */
@@ -172,6 +175,11 @@ export function createDataDirOption() {
   return new Option("--data-dir <path>", "where the embedded component keeps its files")
     .env("MECHA_DATA_DIR")
     .default(".mecha");
+}
+
+/** `--access-log`, likewise. */
+export function createAccessLogOption() {
+  return new Option("--access-log", "log each call between apps, at level info").implies({ logLevel: "info" });
 }
 
 /** `--log-level`, likewise. */
@@ -206,6 +214,7 @@ export interface RuntimeFlags {
   edgeCertificates?: string | undefined;
   appVersion?: string | undefined;
   zone?: string | undefined;
+  accessLog?: boolean | undefined;
 }
 
 /** Resolves a command's options; an error says what is missing. */
@@ -241,6 +250,7 @@ export function resolveRuntimeSettings(flags: RuntimeFlags): RuntimeSettings {
     },
     enrollTokenFile: flags.enrollTokenFile === undefined ? undefined : resolve(flags.enrollTokenFile),
     edge: resolveEdge(flags),
+    accessLog: flags.accessLog === true,
   };
 }
 

@@ -52,6 +52,7 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       ...(settings.resources !== undefined && { resources: settings.resources }),
       ...(settings.appPort !== undefined && { appPort: settings.appPort }),
       mesh,
+      accessLog: settings.accessLog,
       ...(settings.edge !== undefined && { edge: settings.edge }),
       allowedOrigins: settings.allowedOrigins,
       ...(token !== undefined && { token }),

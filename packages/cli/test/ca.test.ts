@@ -21,10 +21,10 @@ async function serveAuthority(cwd: string): Promise<Running & { address: string 
 describe("mecha ca", () => {
   it("makes an authority that only its user reads, once", async () => {
     await using folder = await withAuthority();
-    expect((await stat(join(folder.path, "mecha-ca"))).mode & 0o777).toBe(0o700);
-    expect((await stat(join(folder.path, "mecha-ca/ca.key"))).mode & 0o777).toBe(0o600);
+    expect((await stat(join(folder.path, "ca"))).mode & 0o777).toBe(0o700);
+    expect((await stat(join(folder.path, "ca/ca.key"))).mode & 0o777).toBe(0o600);
     const again = await folder.ca("init");
-    expect(again).toMatchObject({ code: 1, stderr: expect.stringMatching(/^mecha: mecha-ca exists and is not empty/) });
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringMatching(/^mecha: ca exists and is not empty/) });
   });
 
   it("makes tokens, alone on stdout; lists and revokes them", async () => {
@@ -45,7 +45,7 @@ describe("mecha ca", () => {
     [
       ["token", "--app", "orders", "--dir", "none"],
       1,
-      /there is no authority in none: make one with "mecha ca init --dir none"/,
+      /there is no authority in none: make one with "mecha ca init --dir none --trust-domain <name>"/,
     ],
     [["tokens", "--dir", "none"], 1, /there is no authority in none/],
     [["serve", "--dir", "none"], 1, /there is no authority in none/],

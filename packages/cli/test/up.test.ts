@@ -22,16 +22,17 @@ describe("mecha up: several apps", () => {
       catalogue: { script: catalogue, spec: { port: "auto", dependsOn: ["reviews-v2"] } },
       "reviews-v2": { script: reviews, spec: { appId: "reviews", port, env: { PORT: String(port) } } },
     });
-    await using running = up(folder);
+    await using running = up(folder, "--access-log");
     await running.output(
       /^storefront +│ catalogue: 200 storefront asked catalogue; 200 catalogue asked reviews for \/of\/7$/m,
     );
     await running.output(/│ storefront: ready$/m);
+    await running.output(/^reviews-v2 +│ mecha │ .*INFO: .*\n(?:.*\n)*?.*│ mecha │ +path: "\/of\/7"$/m);
     running.child.kill("SIGTERM");
     const { code, stdout, stderr } = await running.ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(
-      /^APP +APP ID +PORT +RUNTIME +COMMAND\nstorefront +storefront +\d+ +http:\/\/127\.0\.0\.1:\d+ +/,
+      /^APP +APP ID +PORT +RUNTIME +COMMAND\nstorefront +storefront +\d+ +http:\/\/127\.0\.0\.1:\d+ +/m,
     );
     expect(stdout).toMatch(/^reviews-v2 +reviews +\d+ +http/m);
     const order = [...stdout.matchAll(/^\S+ +│ (?:(\S+): (ready|ended)|up)/gm)].map(

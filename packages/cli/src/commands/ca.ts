@@ -30,7 +30,7 @@ From nothing to two hosts:
 
 function createSubcommand(name: string) {
   return new Command(name).addOption(
-    new Option("--dir <folder>", "where the authority is").env("MECHA_CA_DIR").default("mecha-ca"),
+    new Option("--dir <folder>", "where the authority is").env("MECHA_CA_DIR").default("ca"),
   );
 }
 
@@ -48,7 +48,7 @@ function createInit() {
     .action(async ({ dir, trustDomain }) => (await import("../ca.js")).init(dir, trustDomain))
     .addHelpText(
       "after",
-      "\nExamples:\n  $ mecha ca init --trust-domain shop.example\n  $ mecha ca init --dir /var/lib/mecha-ca",
+      "\nExamples:\n  $ mecha ca init --trust-domain shop.example\n  $ mecha ca init --dir /var/lib/ca",
     );
 }
 

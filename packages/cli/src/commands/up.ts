@@ -1,6 +1,11 @@
 import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { exitCodes } from "../errors.js";
-import { createDataDirOption, createLogLevelOption, createNamespaceOption } from "../settings.js";
+import {
+  createAccessLogOption,
+  createDataDirOption,
+  createLogLevelOption,
+  createNamespaceOption,
+} from "../settings.js";
 
 /** `mecha up`: several apps, each with a runtime beside it. */
 export function createUpCommand() {
@@ -24,9 +29,18 @@ export function createUpCommand() {
     .addOption(createNamespaceOption())
     .addOption(createDataDirOption())
     .addOption(createLogLevelOption("warn"))
+    .addOption(createAccessLogOption())
     .action(async ({ file, ...flags }) => {
       const { up } = await import("../up/up.js");
-      process.exit(await up({ ...flags, files: file, only: flags.only, json: flags.json === true }));
+      process.exit(
+        await up({
+          ...flags,
+          files: file,
+          only: flags.only,
+          json: flags.json === true,
+          accessLog: flags.accessLog === true,
+        }),
+      );
     })
     .addHelpText(
       "after",

@@ -16,6 +16,7 @@ export interface UpOptions {
   dataDir: string;
   /** Of the runtimes. */
   logLevel: LogLevel;
+  accessLog: boolean;
   json: boolean;
 }
 
@@ -53,7 +54,7 @@ export async function up(options: UpOptions): Promise<number> {
 }
 
 /** What the runtime beside an app is started with. */
-function toSettings(app: PlannedApp, { files, namespace, dataDir, logLevel }: UpOptions): RuntimeSettings {
+function toSettings(app: PlannedApp, { files, namespace, dataDir, logLevel, accessLog }: UpOptions): RuntimeSettings {
   return {
     appId: app.appId,
     appName: app.name,
@@ -64,6 +65,7 @@ function toSettings(app: PlannedApp, { files, namespace, dataDir, logLevel }: Up
     logLevel,
     allowedOrigins: [],
     appPort: app.port,
+    accessLog,
     mesh: { host: defaultHost, port: 0, version: app.version, zone: app.zone, weight: app.weight },
   };
 }
