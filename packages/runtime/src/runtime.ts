@@ -134,11 +134,17 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       ),
     );
   };
+  // An app that others are to find is there once they can.
+  const reachable = {
+    get healthy() {
+      return health.healthy && (mesh === undefined || mesh.found);
+    },
+  };
   const healthDoors = createHealthDoors(
     lifecycle,
     registry,
     [recorder.histogram, deliveries.lag, meshTelemetry.durations],
-    health,
+    reachable,
     async () => [
       ...services.flatMap(([, { metrics }]) => metrics()),
       ...deliveries.metrics(),

@@ -1,3 +1,4 @@
+import { includesMethod } from "../routes/methods.js";
 import type { AccessPlan, AccessRule } from "./plan.js";
 
 /** A call, as access policies see it. */
@@ -47,9 +48,7 @@ export function decide(policies: readonly AccessPlan[], call: AccessCall): Acces
 /** What is refused is matched generously, and what is allowed to the letter, so that whoever is in doubt is on the safe side. */
 function isMatch({ action, from, methods, paths, claims }: AccessRule, call: AccessCall): boolean {
   if (from !== undefined && !from.includes(call.from)) return false;
-  if (methods !== undefined && !methods.includes(call.method) && !(call.method === "HEAD" && methods.includes("GET"))) {
-    return false;
-  }
+  if (methods !== undefined && !includesMethod(methods, call.method)) return false;
   if (paths !== undefined) {
     const fits = paths.some((path) => (action === "deny" ? path.covers(call.path) : path.matches(call.path)));
     if (!fits) return false;

@@ -85,7 +85,7 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
       const known = claims === undefined && holder === undefined ? undefined : { ...claims, [holderClaim]: holder };
       access.check({ from, method, path, claims: known });
       const letIn = (): Verdict | Promise<Verdict> => {
-        const maxBytes = effective.request?.value.maxBytes;
+        const maxBytes = smallest([effective, ...similar].map(({ request }) => request?.value.maxBytes));
         if (maxBytes !== undefined && Number(headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
         const turn = turns.of(effective.concurrency, appId);
         const verdict: Verdict = {
@@ -99,9 +99,11 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
         const settle = (isIn: boolean): Verdict => (isIn ? verdict : { ...free, answerHeaders, refusal: busy(appId) });
         return entered instanceof Promise ? entered.then(settle) : settle(entered);
       };
-      const limited = limitRate(effective.rateLimit, from);
-      if (limited === undefined) return letIn();
-      return limited.then(letIn).catch((refusal: unknown): Verdict => ({ ...free, answerHeaders, refusal }));
+      const limits = [effective, ...similar].flatMap(({ rateLimit }) => limitRate(rateLimit, from) ?? []);
+      if (limits.length === 0) return letIn();
+      return Promise.all(limits)
+        .then(letIn)
+        .catch((refusal: unknown): Verdict => ({ ...free, answerHeaders, refusal }));
     };
 
     try {
@@ -129,7 +131,8 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
         continue;
       }
       const { [holderClaim]: _, ...claims } = await verifiers.of(section, appId).verify(token);
-      all = { ...all, ...claims };
+      // What the policy of this very path says counts first.
+      all = { ...claims, ...all };
     }
     return all;
   };
@@ -158,6 +161,11 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
       }
     },
   };
+}
+
+function smallest(values: readonly (number | undefined)[]): number | undefined {
+  const given = values.filter((value) => value !== undefined);
+  return given.length === 0 ? undefined : Math.min(...given);
 }
 
 /** The first that a section of `effective` gives. All are asked: each may refuse. */

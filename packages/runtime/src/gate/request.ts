@@ -41,26 +41,36 @@ export function limitBody(inbound: Inbound, maxBytes: number, exceeded: () => vo
 }
 
 class LimitedInbound extends InboundProxy {
-  readonly #body: Transform;
+  readonly #maxBytes: number;
+  readonly #exceeded: () => void;
   readonly #giveUp: (() => void)[] = [];
+  #body: Transform | undefined;
 
   constructor(inner: Inbound, maxBytes: number, exceeded: () => void) {
     super(inner);
+    this.#maxBytes = maxBytes;
+    this.#exceeded = exceeded;
+  }
+
+  /** Read only once somebody asks for it, who by then wants to know when it is given up. */
+  override get body(): Transform {
+    this.#body ??= this.#limit();
+    return this.#body;
+  }
+
+  #limit(): Transform {
+    const { inner } = this;
     let size = 0;
     const body = new Transform({
       transform: (chunk: Buffer, _encoding, done) => {
         size += chunk.byteLength;
-        if (size <= maxBytes) return done(null, chunk);
+        if (size <= this.#maxBytes) return done(null, chunk);
         inner.body.unpipe(body);
         for (const gone of this.#giveUp) gone();
-        exceeded();
+        this.#exceeded();
       },
     });
-    this.#body = inner.body.pipe(body);
-  }
-
-  override get body(): Transform {
-    return this.#body;
+    return inner.body.pipe(body);
   }
 
   override onGone(gone: () => void): void {

@@ -11,7 +11,7 @@ export function createHealthDoors(
   lifecycle: Lifecycle,
   registry: ComponentRegistry,
   histograms: readonly Histogram[],
-  app: AppHealth,
+  app: Pick<AppHealth, "healthy">,
   moreMetrics: () => Promise<readonly Sample[]>,
 ): { readonly doors: readonly Door[]; close(): void } {
   let metrics: Promise<Metrics> | undefined;

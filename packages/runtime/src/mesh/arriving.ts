@@ -11,6 +11,7 @@ import type { Inbound } from "./exchange.js";
 import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader, untouchedHeader } from "./headers.js";
 import { AnsweringWith } from "./inbound-proxy.js";
 import { fromStream } from "./inbound-stream.js";
+import { requireMethod } from "./method.js";
 import { normalizeTarget } from "./path.js";
 import { appUnavailable, refuse } from "./refusal.js";
 import { relay } from "./relay.js";
@@ -47,6 +48,7 @@ export async function arrive(
       throw new ComponentError("APP_NOT_FOUND", message, { metadata: { app: self } });
     }
     // The other runtime has done the same; but what the app gets is ours to answer for.
+    requireMethod(inbound.method);
     const target = normalizeTarget(inbound.target);
     const admitted = gate.admit({
       from: caller,
@@ -91,17 +93,21 @@ async function pass(context: ArrivalContext, { caller, target, isWebSocket, verd
   const timeoutMs = isWebSocket ? undefined : timeoutOf(headers);
   const awaitsContinue = isWebSocket || (hasBody && inbound.awaitsContinue);
   const all = forApp(context, { caller, headers, timeoutMs }, verdict);
+  // What follows is no body until the app has granted it.
+  if (isWebSocket) delete all["content-length"];
   const request = { method, target, headers: all, hasBody, awaitsContinue };
   const send = isWebSocket ? app.upgrade : await app.sender(String(headers["content-type"] ?? ""));
   let cancelTimer = () => {};
+  let isOver = false;
   const over = () => {
+    isOver = true;
     cancelTimer();
     leave();
   };
   const { attempt } = await relay(inbound, request, send, {
     over,
     stoppable(stop) {
-      if (timeoutMs === undefined) return;
+      if (timeoutMs === undefined || isOver) return;
       // The caller's runtime has ended the call by then, unless it is gone; the app must not work for nobody.
       cancelTimer = clock.after(timeoutMs, () => stop(tooLong(context.identity.current.id.appId, timeoutMs)));
     },

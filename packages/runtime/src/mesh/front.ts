@@ -3,10 +3,10 @@ import type { Duplex } from "node:stream";
 import { ComponentError } from "@mecha/component";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Inbound } from "./exchange.js";
-import { appHeader } from "./headers.js";
+import { appHeader, invokePrefix } from "./headers.js";
 import { fromHttp } from "./inbound-http.js";
 import { fromUpgrade } from "./inbound-upgrade.js";
-import type { Outgoing } from "./outgoing.js";
+import type { CallOptions, Outgoing } from "./outgoing.js";
 import { refuse } from "./refusal.js";
 
 /** The app's own calls to other apps, as they come in at the app-facing port: under `/invoke/<app>/`, or with the header `mecha-app`. */
@@ -14,8 +14,6 @@ export interface Front {
   handle(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
-
-const invokePrefix = "/invoke/";
 
 const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -25,17 +23,20 @@ export interface FrontOptions {
   readonly token: string | undefined;
   /** Throws where a call may not go on. Default: all may. */
   allow?(app: string, inbound: Inbound): void;
+  /** What stands before a request. Default: nothing. */
+  before?(inbound: Inbound): Inbound;
+  readonly options?: CallOptions;
   readonly logger: RuntimeLogger;
 }
 
-export function createFront({ outgoing, token, allow, logger }: FrontOptions): Front {
+export function createFront({ outgoing, token, allow, before, options, logger }: FrontOptions): Front {
   const pass = (inbound: Inbound, { app }: Destination) => {
     try {
       allow?.(app, inbound);
     } catch (error) {
       return refuse(inbound, error, logger);
     }
-    if (dnsLabel.test(app)) void outgoing.call(app, inbound);
+    if (dnsLabel.test(app)) void outgoing.call(app, before?.(inbound) ?? inbound, options);
     else {
       const message = `${JSON.stringify(app)} is no app id: it is 1 to 63 of a-z, 0-9 and "-"`;
       refuse(inbound, new ComponentError("BAD_REQUEST", message), logger);

@@ -25,13 +25,32 @@ export const callerHeader = "mecha-caller";
 export const untouchedHeader = "mecha-untouched";
 /** Which app a Connect or gRPC call is for. */
 export const appHeader = "mecha-app";
+export const invokePrefix = "/invoke/";
+/** Whether a request at the app-facing port, or the edge, goes to another app. */
+export const isForApp = (url: string, namesApp: boolean): boolean => namesApp || url.startsWith(invokePrefix);
 /** The runtime's token, for callers who need `authorization` for something else. */
 export const tokenHeader = "mecha-token";
 
 /**
- * Headers that only runtimes may set. Many web frameworks make one variable of "mecha-caller" and "mecha_caller", so an underscore counts as a dash.
+ * Headers that only runtimes may set. Many web frameworks make one variable of "mecha-caller", "mecha_caller" and "mecha.caller", so these count as one.
  */
-const isReserved = (name: string) => name.startsWith("mecha") && (name[5] === "-" || name[5] === "_");
+const isReserved = (name: string) => name.startsWith("mecha") && "-_.".includes(name[5] ?? " ");
+
+/** Headers that say where a request came from, in every spelling that frameworks take for one, and in all that proxies are known to write. */
+const origins = new Set([
+  "cf-connecting-ip",
+  "forwarded",
+  "true-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-original-url",
+  "x-real-ip",
+  "x-rewrite-url",
+]);
+export const saysOrigin = (name: string): boolean => {
+  const plain = name.replaceAll(/[_.]/g, "-");
+  return plain.startsWith("x-forwarded") || origins.has(plain);
+};
 
 /** The headers of a message as they go on, without those of the connection, pseudo headers, and what only runtimes say. */
 export function endToEnd(headers: IncomingHttpHeaders): HeaderMap {
@@ -49,16 +68,26 @@ export function endToEnd(headers: IncomingHttpHeaders): HeaderMap {
 }
 
 /** `connection: close, x-own` names headers that belong to the connection, too. */
-function namesIn(connection: string): Set<string> {
+export function namesIn(connection: string): Set<string> {
   return new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
 }
+
+const notInTrailers = new Set([
+  "authorization",
+  "content-length",
+  "cookie",
+  "host",
+  "set-cookie",
+  "trailer",
+  "x-api-key",
+]);
 
 /** Trailers as they go on: no header that frames, routes or proves anything may come so late (RFC 9110, section 6.5.1). */
 export function trailersOf(trailers: NodeJS.Dict<string | string[]>): HeaderMap {
   const result: HeaderMap = {};
   for (const [name, value] of Object.entries(trailers)) {
     if (value === undefined || name.startsWith(":") || ofConnection.has(name) || isReserved(name)) continue;
-    if (name === "content-length" || name === "host" || name === "authorization" || name === "trailer") continue;
+    if (notInTrailers.has(name) || saysOrigin(name)) continue;
     result[name] = value;
   }
   return result;

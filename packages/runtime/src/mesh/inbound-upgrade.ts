@@ -1,6 +1,10 @@
 import { type IncomingMessage, ServerResponse, validateHeaderValue } from "node:http";
-import type { Duplex } from "node:stream";
+import type { Socket } from "node:net";
+import { type Duplex, PassThrough } from "node:stream";
 import type { Inbound } from "./exchange.js";
+
+/** How long the other app may take to grant a WebSocket, in ms. */
+const answerTimeoutMs = 30_000;
 
 /** The app's request for a WebSocket. Once it is granted the connection is the body, both ways. */
 export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: string): Inbound {
@@ -8,13 +12,27 @@ export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buff
   let refusal: ServerResponse | undefined;
   socket.on("error", () => {});
   if (head.byteLength > 0) socket.unshift(head);
+  // Read from the start, as far as this holds: only so one sees that the other side hung up before it had its answer.
+  const body = new PassThrough();
+  socket.pipe(body);
+  socket.once("end", () => {
+    if (!responded) socket.destroy();
+  });
+  const timer = setTimeout(() => {
+    if (!responded) socket.destroy();
+  }, answerTimeoutMs);
+  timer.unref();
+  socket.once("close", () => {
+    clearTimeout(timer);
+    body.destroy();
+  });
   return {
     // RFC 8441, section 4: how HTTP/2 asks for a WebSocket.
     method: "CONNECT",
     target,
     headers: request.headers,
     hasBody: true,
-    body: socket,
+    body,
     awaitsContinue: false,
     trailers: () => ({}),
     sendContinue() {},
@@ -36,7 +54,8 @@ export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buff
       refusal = new ServerResponse(request);
       refusal.shouldKeepAlive = false;
       refusal.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
-      refusal.once("finish", () => socket.end());
+      // All of it: a connection that is only half closed would wait for the other side for ever.
+      refusal.once("finish", () => destroySoon(socket));
       refusal.writeHead(status, headers);
       if (ends) refusal.end();
       return refusal;
@@ -54,4 +73,9 @@ export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buff
       else socket.once("close", gone);
     },
   };
+}
+
+/** Ends a connection once what was written to it is sent. */
+function destroySoon(socket: Duplex): void {
+  (socket as Socket).destroySoon();
 }

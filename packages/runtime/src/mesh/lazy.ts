@@ -4,6 +4,7 @@ import type { ProxyHandler } from "@mecha/rpc";
 import { sendError } from "../server/http.js";
 import { fromComponentError } from "../telemetry/errors.js";
 import type { Front } from "./front.js";
+import { appHeader, isForApp } from "./headers.js";
 import type { Mesh, MeshContext } from "./mesh.js";
 
 /** The mesh of a runtime. It is loaded, with its TLS and certificates, by the first call, or when there is an app to be found. */
@@ -12,6 +13,8 @@ export interface LazyMesh {
   readonly proxy: ProxyHandler;
   /** For the edge port. */
   readonly edge: ProxyHandler;
+  /** Whether others find the app, if they are to. */
+  readonly found: boolean;
   serveApp: Mesh["serveApp"];
   leave: Mesh["leave"];
   close: Mesh["close"];
@@ -44,7 +47,7 @@ export function createLazyMesh(context: Omit<MeshContext, "identity">): LazyMesh
   };
   /** Hands requests to one of the mesh's fronts, once it is there. */
   const handTo = (pick: (mesh: Mesh) => Front): ProxyHandler => ({
-    takes: (url, headers) => headers["mecha-app"] !== undefined || url.startsWith("/invoke/"),
+    takes: (url, headers) => isForApp(url, headers[appHeader] !== undefined),
     handle(request, response) {
       if (mesh !== undefined) pick(mesh).handle(request, response);
       else void loadAndHandle(pick, request, response);
@@ -64,6 +67,9 @@ export function createLazyMesh(context: Omit<MeshContext, "identity">): LazyMesh
   return {
     proxy: handTo((loaded) => loaded),
     edge: handTo((loaded) => loaded.edge),
+    get found() {
+      return mesh?.found ?? true;
+    },
     serveApp: async (app) => (await get()).serveApp(app),
     leave: async () => mesh?.leave(),
     close: async (timedOut) => mesh?.close(timedOut),

@@ -20,6 +20,8 @@ import type { MeshTelemetry } from "./telemetry.js";
 export interface Mesh extends Front {
   /** Takes the calls of outsiders. */
   readonly edge: Front;
+  /** Whether others find the app, if they are to. */
+  readonly found: boolean;
   /** Takes calls for the app: listens on the mesh port and registers with discovery. */
   serveApp(health: AppHealth): Promise<void>;
   /** Is found no more, and waits until those who know this instance know that. */
@@ -64,7 +66,10 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
   const observer = telemetry.attempts;
   const calls = createOutgoing({ appId, directory, peers, policies, balancing, observer, clock, logger });
   const outgoing: Outgoing = {
-    call: (app, inbound) => calls.call(app, telemetry.watch({ direction: "outgoing", from: appId, to: app }, inbound)),
+    call(app, inbound, options) {
+      const watched = telemetry.watch({ direction: "outgoing", from: appId, to: app }, inbound);
+      return calls.call(app, watched, options);
+    },
   };
   const front = createFront({ outgoing, token: context.token, logger });
   let incoming: Incoming | undefined;
@@ -73,7 +78,10 @@ export function createMesh({ options, registry, clock, logger, ...context }: Mes
 
   return {
     ...front,
-    edge: createEdge({ appId, outgoing, policies: context.policies, logger }),
+    edge: createEdge({ appId, outgoing, policies: context.policies, clock, logger }),
+    get found() {
+      return registration?.registered ?? true;
+    },
     async serveApp(health) {
       if (context.appPort === undefined) return;
       const app = createAppSender(context.appPort);

@@ -8,6 +8,7 @@ import type { Directory } from "./directory.js";
 import { createEngines } from "./engines.js";
 import type { Inbound, OutboundRequest } from "./exchange.js";
 import { endToEnd, hopsHeader, hopsOf, maxHops } from "./headers.js";
+import { requireMethod } from "./method.js";
 import { OutgoingCall } from "./outgoing-call.js";
 import { normalizeTarget } from "./path.js";
 import type { Peers } from "./peers.js";
@@ -16,7 +17,12 @@ import { refuse } from "./refusal.js";
 /** Passes the app's calls on to other apps. */
 export interface Outgoing {
   /** Passes one call on and its answer back, or refuses it; `inbound.target` is what the other app shall get. Settles when the answer has begun. */
-  call(app: string, inbound: Inbound): Promise<void>;
+  call(app: string, inbound: Inbound, options?: CallOptions): Promise<void>;
+}
+
+export interface CallOptions {
+  /** What a caller is told instead of an error of the runtime's own. Default: the error. */
+  readonly disguise?: (error: unknown) => unknown;
 }
 
 export interface OutgoingOptions {
@@ -46,7 +52,7 @@ export function createOutgoing({ policies, balancing, random = Math.random, ...o
   const context: OutgoingContext = { observer: undefined, ...options, random, kept: { used: 0 } };
   const engines = createEngines({ policies, balancing, clock: options.clock, random });
   return {
-    async call(app, inbound) {
+    async call(app, inbound, { disguise = (error: unknown) => error } = {}) {
       try {
         const request = toRequest(inbound);
         const effective = policies.forCall(app, {
@@ -58,7 +64,7 @@ export function createOutgoing({ policies, balancing, random = Math.random, ...o
         });
         await new OutgoingCall(app, inbound, request, engines.of(app, effective), context).run();
       } catch (error) {
-        if (!inbound.responded) refuse(inbound, error, options.logger);
+        if (!inbound.responded) refuse(inbound, disguise(error), options.logger);
       }
     },
   };
@@ -78,7 +84,7 @@ function toRequest(inbound: Inbound): OutboundRequest {
 }
 
 function targetOf({ method, target }: Inbound): string {
-  if (method === "TRACE") throw new ComponentError("BAD_REQUEST", "method TRACE is not passed on");
+  requireMethod(method);
   return normalizeTarget(target);
 }
 

@@ -1,4 +1,5 @@
 import { ComponentError } from "@mecha/component";
+import { foldSegment } from "../routes/path-template.js";
 
 /** A path that is not passed on, and why. */
 const refused = (why: string) => new ComponentError("BAD_REQUEST", `the path is not passed on: ${why}`);
@@ -65,6 +66,8 @@ function resolveSegments(path: string): string {
     // "..;x" is ".." to servers that take parameters off first (Tomcat), and a name to others.
     if (/^\.{1,2};/.test(segment))
       throw refused("it has a dot segment with parameters, which servers read in different ways");
+    if (segment.includes("%") && /^\.{1,2}$|[/\\]/.test(foldSegment(segment)))
+      throw refused("it has a segment that some servers read as dots or a slash");
     if (segment === "..") segments.pop();
     else if (segment !== ".") segments.push(segment);
   }

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { includesMethod } from "../routes/methods.js";
 import { compareSpecificity, overlap, type PathTemplate, parsePathTemplate } from "../routes/path-template.js";
 import { canMeetBoth, unmetHeader } from "./header-match.js";
 import type { PolicyPlan } from "./plan.js";
@@ -72,7 +73,7 @@ export function advantage(winner: Rule, loser: Rule): string {
 /** Why a rule is not for a call, in words; undefined if it is. */
 export function mismatch({ policy: { match }, path }: Rule, call: PolicyCall): string | undefined {
   if (path !== undefined && !path.matches(call.path)) return `path ${call.path} is not ${path.text}`;
-  if (match.methods !== undefined && !match.methods.includes(call.method)) {
+  if (match.methods !== undefined && !includesMethod(match.methods, call.method)) {
     return `method ${call.method} is not ${match.methods.join(" or ")}`;
   }
   if (match.from !== undefined && !match.from.includes(call.from)) {
@@ -95,9 +96,13 @@ export function canMatchBoth(a: Rule, b: Rule): boolean {
   return (
     (a.path === undefined || b.path === undefined || overlap(a.path, b.path)) &&
     canMeetBoth(one.match.headers ?? {}, other.match.headers ?? {}) &&
-    meet(one.match.methods, other.match.methods) &&
+    (meet(one.match.methods, other.match.methods) || bothTakeHead(one.match.methods, other.match.methods)) &&
     meet(one.match.from, other.match.from)
   );
+}
+
+function bothTakeHead(a: readonly string[] = [], b: readonly string[] = []): boolean {
+  return includesMethod(a, "HEAD") && includesMethod(b, "HEAD");
 }
 
 /** Whether two lists have something in common; one that is not given has everything. */

@@ -26,6 +26,10 @@ const cases: [template: string, path: string, matches: boolean, covers: boolean]
   ["/admin", "/%EF%BD%81dmin", false, true],
   ["/a%20b", "/a%20b", true, true],
   ["/%61dmin", "/admin", true, true],
+  ["/admin/**", "/;x/admin/1", false, true],
+  ["/admin/**", "/;/;/admin", false, true],
+  ["/admin/**", "/%3Bx/admin/1", false, true],
+  ["/admin", "/admin%20", false, true],
 ];
 
 test.each(cases)("%s: %s matches %s, is covered %s", (template, path, matches, covers) => {

@@ -31,18 +31,15 @@ export function parsePathTemplate(text: string): PathTemplate {
   const fixed = (takesRest ? text.slice(0, -"/**".length) : text).slice(1);
   const written = fixed === "" && takesRest ? [] : fixed.split("/");
   const segments = written.map((segment, index) => readSegment(segment, index === written.length - 1));
-  const folded = segments.map((segment) => (segment === undefined ? undefined : fold(segment)));
+  const folded = segments
+    .map((segment) => (segment === undefined ? undefined : foldSegment(segment)))
+    .filter((segment) => segment !== "");
   return {
     text,
     segments,
     takesRest,
     matches: (path) => fits(path.slice(1).split("/"), segments, takesRest),
-    covers(path) {
-      const given = path.slice(1).split("/").map(fold);
-      while (given.length > 1 && given.at(-1) === "") given.pop();
-      const wanted = folded.at(-1) === "" && folded.length > 1 ? folded.slice(0, -1) : folded;
-      return fits(given, wanted, takesRest);
-    },
+    covers: (path) => fits(foldPath(path), folded, takesRest),
   };
 }
 
@@ -91,8 +88,23 @@ function fits(given: readonly string[], wanted: readonly (string | undefined)[],
   return wanted.every((segment, index) => (segment === undefined ? given[index] !== "" : segment === given[index]));
 }
 
+/**
+ * The segments of a path as the least careful framework reads them: decoded once more, without parameters, and only then split and resolved, since
+ * what is left of a segment may be nothing, dots or a slash.
+ */
+function foldPath(path: string): string[] {
+  const result: string[] = [];
+  const folded = path.slice(1).split("/").map(foldSegment).join("/");
+  for (const part of folded.split(/[/\\]/)) {
+    const segment = part.trim();
+    if (segment === "..") result.pop();
+    else if (segment !== "" && segment !== ".") result.push(segment);
+  }
+  return result;
+}
+
 /** A segment as the least careful framework reads it. */
-function fold(segment: string): string {
+export function foldSegment(segment: string): string {
   const decoded = decodeSafely(segment);
   const parameters = decoded.indexOf(";");
   return (parameters === -1 ? decoded : decoded.slice(0, parameters)).normalize("NFKC").toLowerCase();

@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { ConnectError } from "@connectrpc/connect";
 import { ComponentError } from "@mecha/component";
 import type { ListenOptions, RequestHead } from "@mecha/rpc";
+import { appHeader, isForApp } from "../mesh/headers.js";
 import { fromComponentError } from "../telemetry/errors.js";
 
 /** Options of {@link createGuard}. */
@@ -44,7 +45,9 @@ export function createGuard({
   };
 
   return (head) => {
-    if (endpoint.test(head.url)) return undefined;
+    // What goes to another app is that app's, whatever its path looks like.
+    const isOwn = !isForApp(head.url, head.header(appHeader) !== undefined);
+    if (isOwn && endpoint.test(head.url)) return undefined;
     // A browser cannot reach a Unix socket, and callers put anything into its Host.
     if (!isUnixSocket) {
       const host = head.header("host");
@@ -62,7 +65,7 @@ export function createGuard({
         );
       }
     }
-    if (expected === undefined || open.test(head.url) || isSame(expected, tokenOf(head))) return undefined;
+    if (expected === undefined || (isOwn && open.test(head.url)) || isSame(expected, tokenOf(head))) return undefined;
     const what =
       head.header("authorization") === undefined ? "this runtime asks for a token" : "the token is not this runtime's";
     return fromComponentError(new ComponentError("BAD_TOKEN", `${what}; send authorization: Bearer <MECHA_API_TOKEN>`));
