@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createManualClock } from "@mecha/component/conformance";
 import { sqlite } from "@mecha/component-sqlite";
 import { expect, test } from "vitest";
-import { temporaryFolder, until } from "../../test/helpers.js";
+import { callState, component, startRuntime, temporaryFolder, until } from "../../test/helpers.js";
 import { findsApp, type RunningRuntime, startApp, startMeshRuntime, startPair } from "../../test/mesh.js";
 import type { ResourceObject } from "../index.js";
 
@@ -274,4 +274,43 @@ test("policies change while the runtime runs; the state of what did not change s
   expect(await call()).toContain("circuit breaker");
   writeFileSync(file, "");
   await until(async () => !(await call()).includes("circuit breaker"), "the breaker is gone with its policy");
+});
+
+test("instances that share a rate limit through a store take so many calls between them", async () => {
+  const dataDir = temporaryFolder();
+  const store = {
+    apiVersion: "mecha.dev/v1" as const,
+    kind: "Component",
+    metadata: { name: "limits" },
+    spec: { type: "sqlite" },
+  };
+  const resources = [store, policy({ match, rateLimit: { rate: "1/h", burst: 5, store: "limits" } })];
+  for (const name of ["a", "b"]) {
+    const app = await startApp((_request, response) => response.end(name));
+    await startMeshRuntime("orders", dataDir, { appPort: app.port, resources });
+  }
+  const shop = await startMeshRuntime("shop", dataDir);
+  await findsApp(shop, "orders");
+  const answers = new Map<number, number>();
+  for (let index = 0; index < 20; index++) {
+    const { status } = await fetch(`${shop.endpoint}/invoke/orders/x`);
+    answers.set(status, (answers.get(status) ?? 0) + 1);
+  }
+  expect(answers.get(200)).toBe(5);
+  expect(answers.get(429)).toBe(15);
+});
+
+test("the app's calls of a component are under its policies, from the moment that these change", async () => {
+  const file = join(temporaryFolder(), "mecha.yaml");
+  const limit = (rate: string) =>
+    `{ apiVersion: mecha.dev/v1, kind: Policy, metadata: { name: p }, spec: { target: { component: memory }, rateLimit: { rate: ${rate}, burst: 2 } } }`;
+  writeFileSync(file, limit("1/h"));
+  const runtime = await startRuntime({ resources: [component("memory"), file], watchResources: true });
+  const get = async () => (await callState(runtime.endpoint, "Get", { key: "a" })).reason;
+  expect([await get(), await get(), await get()]).toEqual([undefined, undefined, "RATE_LIMITED"]);
+  writeFileSync(file, "");
+  await until(async () => (await get()) === undefined, "the limit is gone");
+  expect([await get(), await get(), await get()]).toEqual([undefined, undefined, undefined]);
+  writeFileSync(file, limit("1/h"));
+  await until(async () => (await get()) === "RATE_LIMITED", "the limit is back");
 });
