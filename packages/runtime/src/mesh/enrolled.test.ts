@@ -48,7 +48,7 @@ test("a runtime without a token calls nobody, and its log says what to do", asyn
   const shop = await startMeshRuntime("shop", temporaryFolder(), { mesh, logger });
   const answer = await fetch(`${shop.endpoint}/invoke/orders/x`);
   expect(answer.status).toBe(503);
-  expect(lines.join()).toContain('get a new token with "mecha ca token --app shop');
+  expect(lines.join()).toContain('get a new token with "mecha ca token --dir ca --app shop');
 
   const token = tokenFor("orders");
   const other = await startMeshRuntime("shop", temporaryFolder(), {
