@@ -12,7 +12,7 @@ import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader, untouc
 import { AnsweringWith } from "./inbound-proxy.js";
 import { fromStream } from "./inbound-stream.js";
 import { requireMethod } from "./method.js";
-import { normalizeTarget } from "./path.js";
+import { normalizeTarget, withoutQuery } from "./path.js";
 import { appUnavailable, refuse } from "./refusal.js";
 import { relay } from "./relay.js";
 import type { MeshTelemetry } from "./telemetry.js";
@@ -54,7 +54,7 @@ export async function arrive(
       from: caller,
       // What asks for a WebSocket is a GET to the app.
       method: isWebSocket ? "GET" : inbound.method,
-      path: pathOf(target),
+      path: withoutQuery(target),
       headers,
       onGone: (gone) => inbound.onGone(gone),
     });
@@ -151,12 +151,6 @@ function once(act: () => void): () => void {
     if (!done) act();
     done = true;
   };
-}
-
-/** A target without its query. */
-function pathOf(target: string): string {
-  const end = target.indexOf("?");
-  return end === -1 ? target : target.slice(0, end);
 }
 
 const isRefused = (error: unknown) => error instanceof Error && "code" in error && error.code === "ECONNREFUSED";

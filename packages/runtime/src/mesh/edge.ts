@@ -6,7 +6,7 @@ import type { Inbound } from "./exchange.js";
 import { createFront, type Front } from "./front.js";
 import { namesIn, saysOrigin } from "./headers.js";
 import type { Outgoing } from "./outgoing.js";
-import { normalizeTarget } from "./path.js";
+import { normalizeTarget, withoutQuery } from "./path.js";
 import { PromptInbound } from "./prompt-inbound.js";
 
 export interface EdgeOptions {
@@ -23,7 +23,7 @@ export interface EdgeOptions {
  */
 export function createEdge({ appId, outgoing, policies, clock, logger }: EdgeOptions): Front {
   const allow = (app: string, { method, target, headers }: Inbound) => {
-    const path = normalizeTarget(target).replace(/\?.*$/, "");
+    const path = withoutQuery(normalizeTarget(target));
     const { edge } = policies.forCall(app, {
       from: appId,
       method: method === "CONNECT" ? "GET" : method,

@@ -10,7 +10,7 @@ import type { Inbound, OutboundRequest } from "./exchange.js";
 import { endToEnd, hopsHeader, hopsOf, maxHops } from "./headers.js";
 import { requireMethod } from "./method.js";
 import { OutgoingCall } from "./outgoing-call.js";
-import { normalizeTarget } from "./path.js";
+import { normalizeTarget, withoutQuery } from "./path.js";
 import type { Peers } from "./peers.js";
 import { refuse } from "./refusal.js";
 
@@ -86,9 +86,4 @@ function toRequest(inbound: Inbound): OutboundRequest {
 function targetOf({ method, target }: Inbound): string {
   requireMethod(method);
   return normalizeTarget(target);
-}
-
-function withoutQuery(target: string): string {
-  const end = target.indexOf("?");
-  return end === -1 ? target : target.slice(0, end);
 }

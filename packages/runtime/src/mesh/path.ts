@@ -75,3 +75,9 @@ function resolveSegments(path: string): string {
   if (last === "." || last === "..") segments.push("");
   return `/${segments.join("/")}`;
 }
+
+/** A target without its query. */
+export function withoutQuery(target: string): string {
+  const end = target.indexOf("?");
+  return end === -1 ? target : target.slice(0, end);
+}

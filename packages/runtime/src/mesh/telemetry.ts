@@ -6,6 +6,7 @@ import type { OpenSpan, Tracing } from "../telemetry/tracing.js";
 import type { AttemptObserver } from "./attempt-observer.js";
 import type { Inbound } from "./exchange.js";
 import { type ExchangeEnd, WatchedInbound } from "./inbound-proxy.js";
+import { withoutQuery } from "./path.js";
 
 /** A call between apps, as this runtime sees it. */
 export interface WatchedCall {
@@ -135,9 +136,4 @@ function endSpan(span: OpenSpan, { status, isWhole, trailers }: ExchangeEnd): vo
 function describe({ status, isWhole }: ExchangeEnd): string {
   if (status === 0) return "none";
   return isWhole ? String(status) : "broken";
-}
-
-function withoutQuery(target: string): string {
-  const end = target.indexOf("?");
-  return end === -1 ? target : target.slice(0, end);
 }
