@@ -150,6 +150,8 @@ export function createMember(options: MemberOptions): Member {
           MECHA_APP_ID: settings.appId,
           MECHA_API_TOKEN: token,
           MECHA_APP_TOKEN: appToken,
+          // The runtime's, to prove who it is by: not for the app.
+          MECHA_ENROLL_TOKEN: undefined,
         },
         onSpawn(processId) {
           appProcessId = processId;
