@@ -28,6 +28,11 @@ export class DiscoveryKit implements AsyncDisposable {
     return this.harness.advance === undefined ? 2_000 : 30_000;
   }
 
+  /** A lease that does not end while a case runs, however busy the machine is, in ms: for cases that are about something else. */
+  get lastingMs(): number {
+    return this.ttlMs * 40;
+  }
+
   /** Opens the component. */
   async open(): Promise<Session> {
     const component = await this.harness.open();

@@ -20,8 +20,8 @@ export const leases: CaseDefinition[] = [
     feature: "REGISTER",
     async run(kit) {
       const session = await kit.open();
-      for (const id of ["i-3", "i-1", "i-2"]) await session.register(instance(id, "orders"));
-      await session.register(instance("i-4", "billing"));
+      for (const id of ["i-3", "i-1", "i-2"]) await session.register(instance(id, "orders"), kit.lastingMs);
+      await session.register(instance("i-4", "billing"), kit.lastingMs);
       await session.expectIds(["i-1", "i-2", "i-3"], "orders", "all of the app's, and no other's");
       await session.expectIds(["i-4"], "billing", "each app has its own");
       assert.equal(await session.resolve("orders", `${kit.namespace}-2`), undefined);
@@ -32,8 +32,8 @@ export const leases: CaseDefinition[] = [
     feature: "REGISTER",
     async run(kit) {
       const session = await kit.open();
-      await session.register(instance("i-1", "orders", { version: "1" }));
-      await session.register(instance("i-1", "orders", { version: "2", address: "10.0.0.2:3601" }));
+      await session.register(instance("i-1", "orders", { version: "1" }), kit.lastingMs);
+      await session.register(instance("i-1", "orders", { version: "2", address: "10.0.0.2:3601" }), kit.lastingMs);
       assert.deepEqual(await session.resolve("orders"), [
         instance("i-1", "orders", { version: "2", address: "10.0.0.2:3601" }),
       ]);
@@ -126,8 +126,8 @@ export const leases: CaseDefinition[] = [
     feature: "REGISTER",
     async run(kit) {
       const [ours, theirs] = [await kit.open(), await kit.open()];
-      await ours.register(instance("i-1", "orders"));
-      await ours.register(instance("i-2", "orders"));
+      await ours.register(instance("i-1", "orders"), kit.lastingMs);
+      await ours.register(instance("i-2", "orders"), kit.lastingMs);
       await ours.deregister("orders", "i-1");
       await theirs.expectIds(["i-2"], "orders", "the other instance stays");
       await ours.deregister("orders", "i-2");

@@ -10,9 +10,9 @@ export const watches: CaseDefinition[] = [
       const [ours, theirs] = [await kit.open(), await kit.open()];
       const watcher = ours.watch("orders");
       await watcher.expect(undefined, "nobody knows the app yet");
-      await theirs.register(instance("i-1", "orders"));
+      await theirs.register(instance("i-1", "orders"), kit.lastingMs);
       await watcher.expect(["i-1"], "another process registered");
-      await ours.register(instance("i-2", "orders"));
+      await ours.register(instance("i-2", "orders"), kit.lastingMs);
       await watcher.expect(["i-1", "i-2"], "this process registered");
       await theirs.deregister("orders", "i-1");
       await watcher.expect(["i-2"], "another process deregistered");
@@ -44,13 +44,13 @@ export const watches: CaseDefinition[] = [
     feature: "REGISTER",
     async run(kit) {
       const session = await kit.open();
-      await session.register(instance("i-1", "orders"));
+      await session.register(instance("i-1", "orders"), kit.lastingMs);
       const watcher = session.watch("orders");
       await watcher.expect(["i-1"], "it is there");
       const before = watcher.count;
       for (let round = 0; round < 5; round++) assert.equal(await session.renew("orders", "i-1"), true);
-      await session.register(instance("i-2", "billing"));
-      await session.register(instance("i-3", "orders"));
+      await session.register(instance("i-2", "billing"), kit.lastingMs);
+      await session.register(instance("i-3", "orders"), kit.lastingMs);
       await watcher.expect(["i-1", "i-3"], "the change came");
       assert.equal(watcher.count, before + 1);
       await watcher.stop();
@@ -61,7 +61,7 @@ export const watches: CaseDefinition[] = [
     feature: "REGISTER",
     async run(kit) {
       const [ours, theirs] = [await kit.open(), await kit.open()];
-      await ours.register(instance("i-1", "orders"));
+      await ours.register(instance("i-1", "orders"), kit.lastingMs);
       const watcher = theirs.watch("orders");
       await watcher.expect(["i-1"], "it is there");
       const changes = [{ weight: 0 }, { version: "v2" }, { zone: "eu-1b" }, { address: "10.0.0.9:3601" }, {}];
@@ -79,11 +79,11 @@ export const watches: CaseDefinition[] = [
     async run(kit) {
       const [ours, theirs] = [await kit.open(), await kit.open()];
       const [first, second, distant] = [ours.watch("orders"), ours.watch("orders"), theirs.watch("orders")];
-      await ours.register(instance("i-1", "orders"));
+      await ours.register(instance("i-1", "orders"), kit.lastingMs);
       for (const watcher of [first, second, distant]) await watcher.expect(["i-1"], "each is told");
       await first.stop();
       const late = ours.watch("orders");
-      await theirs.register(instance("i-2", "orders"));
+      await theirs.register(instance("i-2", "orders"), kit.lastingMs);
       for (const watcher of [second, distant, late]) await watcher.expect(["i-1", "i-2"], "each that goes on is told");
       assert.equal(first.last?.length, 1, "one that has ended is not");
       for (const watcher of [second, distant, late]) await watcher.stop();
@@ -98,9 +98,9 @@ export const watches: CaseDefinition[] = [
       const [here, there] = [session.watch("orders"), session.watch("orders", other)];
       await here.expect(undefined, "nobody knows the app here");
       await there.expect(undefined, "nor there");
-      await session.register(instance("i-1", "orders"), kit.ttlMs, other);
+      await session.register(instance("i-1", "orders"), kit.lastingMs, other);
       await there.expect(["i-1"], "it is there");
-      await session.register(instance("i-2", "orders"));
+      await session.register(instance("i-2", "orders"), kit.lastingMs);
       await here.expect(["i-2"], "and another one here");
       assert.equal(here.count, 2, "unknown, then its own instance, and nothing between");
       await here.stop();
@@ -112,7 +112,7 @@ export const watches: CaseDefinition[] = [
     feature: "REGISTER",
     async run(kit) {
       const session = await kit.open();
-      await session.register(instance("i-1", "orders"));
+      await session.register(instance("i-1", "orders"), kit.lastingMs);
       await session.deregister("orders", "i-1");
       const [known, unknown] = [session.watch("orders"), session.watch("nobody")];
       await known.expect([], "known, and down");
@@ -174,7 +174,7 @@ export const watches: CaseDefinition[] = [
       await watcher.expect(undefined, "nobody knows the app yet");
       await watcher.stop();
       const before = watcher.count;
-      await session.register(instance("i-1", "orders"));
+      await session.register(instance("i-1", "orders"), kit.lastingMs);
       assert.equal(watcher.count, before, "nothing comes after the end");
       const signal = AbortSignal.abort();
       for await (const _ of session.discovery.watch({ namespace: kit.namespace, app: "orders", signal })) {
