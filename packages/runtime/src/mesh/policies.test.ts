@@ -52,7 +52,7 @@ async function metrics(runtime: RunningRuntime): Promise<string[]> {
 }
 
 /** Not the calls by which the test finds the app. */
-const match = { methods: ["GET"] };
+const match = { paths: ["/x"] };
 
 const fast = { backoff: { min: "1ms", max: "2ms" } };
 
