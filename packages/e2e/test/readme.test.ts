@@ -65,7 +65,7 @@ describe("the programs in the pages", () => {
     async ({ file, isTest }) => {
       const env = { ...process.env, MECHA_ENDPOINT: endpoint };
       if (isTest) await run("vitest", ["run", "--root", programs, basename(file)], { env, timeout: 60_000 });
-      else await run(process.execPath, [file], { env, timeout: 30_000 });
+      else await run(process.execPath, [file], { cwd: programs, env, timeout: 30_000 });
     },
     60_000,
   );
