@@ -1,4 +1,5 @@
 import { STATUS_CODES } from "node:http";
+import { httpDate } from "./http-date.js";
 
 /** Above this, copying the body beside its head costs more than a second buffer. */
 const oneBufferBytes = 16 * 1024;
@@ -46,17 +47,4 @@ export function encodeHttp1Response(
   buffer.write(head, "latin1");
   buffer.set(body, head.length);
   return [buffer];
-}
-
-let date = "";
-let dateUntil = 0;
-
-/** The time as headers tell it, which changes once a second. */
-function httpDate(): string {
-  const now = Date.now();
-  if (now >= dateUntil || now < dateUntil - 1000) {
-    date = new Date(now).toUTCString();
-    dateUntil = now - (now % 1000) + 1000;
-  }
-  return date;
 }
