@@ -143,6 +143,18 @@ describe("HTTP/2", () => {
   });
 });
 
+describe("HTTP/2, on a connection that has carried a call already", () => {
+  const after = { headers: grpc, body: envelope(message({ text: "first" })) };
+  test.each([
+    ...Object.entries(unary),
+    ...Object.entries(overGrpc).map(([name, request]) => [`gRPC: ${name}`, request] as const),
+  ])("%s", async (_name, request) => {
+    const { port } = theirs2.address() as AddressInfo;
+    const expected = await sendHttp2(`http://127.0.0.1:${port}`, request);
+    expect(await sendHttp2(ours.endpoint, request, after)).toEqual(expected);
+  });
+});
+
 test("one difference on purpose: protobuf that cannot be read is the caller's fault, not an internal error", async () => {
   const broken = Uint8Array.of(0xff, 0xff);
   const { port } = theirs1.address() as AddressInfo;
@@ -194,12 +206,21 @@ function sendHttp1(
   });
 }
 
-function sendHttp2(
-  endpoint: string,
+async function sendHttp2(endpoint: string, request: Request, after?: Request): Promise<Answer> {
+  const session = http2.connect(endpoint);
+  try {
+    if (after) await sendOn(session, after);
+    return await sendOn(session, request);
+  } finally {
+    session.close();
+  }
+}
+
+function sendOn(
+  session: http2.ClientHttp2Session,
   { method = "POST", path = `${service}/Echo`, headers = {}, body }: Request,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const session = http2.connect(endpoint);
     session.on("error", reject);
     const stream = session.request({ ":method": method, ":path": path, ...headers });
     const answer: Answer = { status: undefined, headers: {}, body: "", trailers: {} };
@@ -214,10 +235,7 @@ function sendHttp2(
       answer.body += chunk;
     });
     stream.on("error", reject);
-    stream.on("close", () => {
-      session.close();
-      resolve(answer);
-    });
+    stream.on("close", () => resolve(answer));
     stream.end(body);
   });
 }

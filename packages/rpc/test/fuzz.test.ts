@@ -19,7 +19,7 @@ const frame = Buffer.concat([Buffer.of(0, 0, 0, 0, body.length), body]);
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const settings = Buffer.of(0, 0, 0, 4, 0, 0, 0, 0, 0);
 /** HEADERS of a gRPC request, without Huffman coding, and its DATA. */
-const http2Request = (() => {
+const toHttp2Request = (stream: number) => {
   const text = (value: string) => Buffer.concat([Buffer.of(value.length), Buffer.from(value)]);
   const literal = (name: string, value: string) => Buffer.concat([Buffer.of(0), text(name), text(value)]);
   const block = Buffer.concat([
@@ -29,9 +29,10 @@ const http2Request = (() => {
     literal("content-type", "application/grpc"),
     literal("te", "trailers"),
   ]);
-  const headers = Buffer.concat([Buffer.of(0, 0, block.length, 1, 4, 0, 0, 0, 1), block]);
-  return Buffer.concat([headers, Buffer.of(0, 0, frame.length, 0, 1, 0, 0, 0, 1), frame]);
-})();
+  const headers = Buffer.concat([Buffer.of(0, 0, block.length, 1, 4, 0, 0, 0, stream), block]);
+  return Buffer.concat([headers, Buffer.of(0, 0, frame.length, 0, 1, 0, 0, 0, stream), frame]);
+};
+const http2Start = Buffer.concat([Buffer.from(http2Preface), settings, toHttp2Request(1)]);
 const templates = [
   Buffer.from(
     `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 16\r\n\r\n{"text":"hello"}`,
@@ -43,10 +44,14 @@ const templates = [
     body,
   ]),
   Buffer.from(`GET ${path.replace("Echo", "Read")}?encoding=json&message=%7B%7D HTTP/1.1\r\nhost: x\r\n\r\n`),
-  Buffer.concat([Buffer.from(http2Preface), settings, http2Request]),
+  http2Start,
 ];
-/** What comes behind a call that is served well, with its connection in the hands of this package's own parser. */
-const sequels = [templates[0], templates[1]].map((template) => template as Buffer);
+/** What comes behind a request that is served well, and so with the connection in the hands of this package's own parsers. */
+const sequels: [before: Buffer, template: Buffer][] = [
+  [templates[0] as Buffer, templates[1] as Buffer],
+  [http2Start, Buffer.concat([toHttp2Request(3), toHttp2Request(5)])],
+  [http2Start, Buffer.concat([settings, Buffer.of(0, 0, 4, 8, 0, 0, 0, 0, 3, 0, 0, 1, 0), toHttp2Request(3)])],
+];
 
 test(
   `random and mutated bytes neither stop nor hang the server (seed ${seed})`,
@@ -68,9 +73,14 @@ test(
       await Promise.all(
         Array.from({ length: 32 }, () => {
           const template = templates[random(templates.length)] as Buffer;
+          const [before, after] = sequels[random(sequels.length)] as (typeof sequels)[number];
           const noise = Buffer.from(Array.from({ length: random(200) }, () => random(256)));
-          const changed = random(10) === 0 ? noise : mutate(template, random);
-          const bytes = random(3) === 0 ? Buffer.concat([sequels[random(2)] as Buffer, changed]) : changed;
+          const bytes =
+            random(2) === 0
+              ? Buffer.concat([before, random(10) === 0 ? noise : mutate(after, random)])
+              : random(10) === 0
+                ? noise
+                : mutate(template, random);
           sent++;
           return sendAndClose(Number(port), bytes);
         }),

@@ -4,6 +4,7 @@ import { Code, ConnectError, type StreamResponse } from "@connectrpc/connect";
 import { toAbortError } from "../call/end.js";
 import { isPromise, normalize } from "../call/invoke.js";
 import { MessageQueue } from "../call/message-queue.js";
+import { toByteSink } from "../wire/byte-sink.js";
 import { compressedFlag, type Envelope } from "../wire/envelope.js";
 import { EnvelopeWriter } from "../wire/envelope-writer.js";
 import { MessageReader } from "../wire/message-reader.js";
@@ -105,7 +106,7 @@ async function sendAll(
   sending: AsyncIterator<object>,
   breakOff: (reason: unknown) => void,
 ): Promise<void> {
-  const writer = new EnvelopeWriter(stream);
+  const writer = new EnvelopeWriter(toByteSink(stream));
   try {
     for (;;) {
       const result = await sending.next();

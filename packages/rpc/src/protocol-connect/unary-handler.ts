@@ -5,6 +5,7 @@ import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from "@connectrpc/connect/protocol-connect";
 import { CallContext } from "../call/context.js";
 import { invokeUnary, isPromise } from "../call/invoke.js";
+import type { RequestHead } from "../options.js";
 import type { Exchange } from "../server/exchange.js";
 import { type ServedRoute, type Service, toSentError } from "../server/service.js";
 import { type Compression, type Negotiated, negotiate } from "../wire/compression.js";
@@ -14,7 +15,10 @@ const proto = "application/proto";
 const json = "application/json";
 
 /** How a request's message is written, or undefined when this is not a Connect unary request of that method. */
-export function matchConnectUnary(route: ServedRoute, exchange: Exchange): "binary" | "json" | "get" | undefined {
+export function matchConnectUnary(
+  route: ServedRoute,
+  exchange: Pick<RequestHead, "method" | "header">,
+): "binary" | "json" | "get" | undefined {
   if (route.method.methodKind !== "unary") return undefined;
   const type = exchange.header("content-type");
   if (exchange.method === "POST") {

@@ -5,12 +5,22 @@ import type { Duplex } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
 import type { FallbackHandler, ProxyHandler, ServeOptions } from "../options.js";
 import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
-import { GrpcCall, matchGrpc } from "../protocol-grpc/handler.js";
+import { type GrpcType, matchGrpc } from "../protocol-grpc/call.js";
+import { GrpcStreamCall } from "../protocol-grpc/stream-handler.js";
+import { GrpcUnaryCall } from "../protocol-grpc/unary-handler.js";
+import type { Http2RequestHead } from "../wire/http2-request-head.js";
 import type { Delegate } from "./delegate.js";
-import type { Exchange, ExchangeEnvironment } from "./exchange.js";
+import {
+  type Exchange,
+  type ExchangeEnvironment,
+  type GrpcExchange,
+  joinHeader,
+  type StreamExchange,
+} from "./exchange.js";
 import { limitBody, limitReader } from "./handed-limits.js";
 import type { Http1DirectExchange } from "./http1-direct-exchange.js";
 import { Http1Exchange } from "./http1-exchange.js";
+import type { Http2DirectExchange } from "./http2-direct-exchange.js";
 import { Http2Exchange } from "./http2-exchange.js";
 import { encodeRefusal } from "./refuse.js";
 import { type ServedRoute, type Service, toSentError } from "./service.js";
@@ -19,6 +29,10 @@ import { type ServedRoute, type Service, toSentError } from "./service.js";
 export interface Dispatcher {
   /** A plain call over HTTP/1.1; says whether it is served, and if not, nothing has happened to it. */
   onCall(exchange: Http1DirectExchange): boolean;
+  /** The same over HTTP/2. */
+  onHttp2Call(exchange: Http2DirectExchange): boolean;
+  /** Whether a request over HTTP/2 is a plain call. */
+  isHttp2Call(head: Http2RequestHead): boolean;
   onRequest(request: IncomingMessage, response: ServerResponse): void;
   onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, flags: number, raw: string[]): void;
   /** A request that waits for a word before it sends its body. */
@@ -91,6 +105,13 @@ export function createDispatcher({
   });
   const isProxied = (url: string | undefined, headers: http2.IncomingHttpHeaders) =>
     proxy?.takes(url ?? "", headers) === true;
+  /** The route of a call that is not the proxy's. */
+  const plainRoute = (url: string, headers: http2.IncomingHttpHeaders) =>
+    isProxied(url, headers) ? undefined : routes.get(toPath(url));
+  const serveGrpc = (route: ServedRoute, exchange: GrpcExchange & StreamExchange, type: GrpcType) => {
+    if (route.method.methodKind === "unary") new GrpcUnaryCall(service, route, exchange, type).start();
+    else new GrpcStreamCall(service, route, exchange, type).start();
+  };
   /** Whether a request's body may take as long as it likes. */
   const mayStreamIn = (path: string) => {
     if (!routes.has(path)) return false;
@@ -129,14 +150,31 @@ export function createDispatcher({
   };
   return {
     onCall(exchange) {
-      const route = routes.get(exchange.url);
-      if (route === undefined || isProxied(exchange.url, exchange.head.headers)) return false;
-      const format = matchConnectUnary(route, exchange);
-      if (format === undefined) return false;
+      const route = plainRoute(exchange.url, exchange.head.headers);
+      const format = route && matchConnectUnary(route, exchange);
+      if (route === undefined || format === undefined) return false;
       const refusal = refusalOf(exchange);
       if (refusal) refuse(exchange, refusal);
       else handleConnectUnary(service, route, exchange, format);
       return true;
+    },
+    onHttp2Call(exchange) {
+      const route = plainRoute(exchange.url, exchange.head.headers);
+      if (route === undefined) return false;
+      const grpc = matchGrpc(exchange);
+      const format = grpc === undefined && exchange.method === "POST" ? matchConnectUnary(route, exchange) : undefined;
+      if (grpc === undefined && format === undefined) return false;
+      const refusal = refusalOf(exchange);
+      if (refusal) refuse(exchange, refusal);
+      else if (grpc !== undefined) serveGrpc(route, exchange, grpc);
+      else if (format !== undefined) handleConnectUnary(service, route, exchange, format);
+      return true;
+    },
+    isHttp2Call({ method, url, headers }) {
+      const route = method === "POST" ? plainRoute(url, headers) : undefined;
+      if (route === undefined) return false;
+      const head = { method, header: (name: string) => joinHeader(headers[name]) };
+      return matchGrpc(head) !== undefined || matchConnectUnary(route, head) !== undefined;
     },
     onRequest,
     onCheckContinue(request, response) {
@@ -172,7 +210,7 @@ export function createDispatcher({
       if (route) {
         const grpc = matchGrpc(exchange);
         if (grpc !== undefined) {
-          new GrpcCall(service, route, exchange, stream, headers, grpc).start();
+          serveGrpc(route, exchange, grpc);
           return;
         }
         const format = matchConnectUnary(route, exchange);

@@ -1,19 +1,36 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { toRequestHeaders } from "../call/lazy-headers.js";
+import { type ByteSink, toByteSink } from "../wire/byte-sink.js";
 import { readLimitError } from "../wire/limits.js";
 import { toGoneError } from "../wire/reset-error.js";
 import { BodyCollector, bodyTimedOut, empty } from "./body-collector.js";
-import { type Exchange, type ExchangeEnvironment, joinHeader, toUrl } from "./exchange.js";
+import {
+  type ExchangeEnvironment,
+  type GrpcExchange,
+  joinHeader,
+  type StreamExchange,
+  type StreamReader,
+  toUrl,
+} from "./exchange.js";
 import type { Watched } from "./watch.js";
 
+const remoteAddresses = new WeakMap<Http2Session, string>();
+
+/** Says where a session's client is, when its connection is no socket. */
+export function rememberRemoteAddress(session: Http2Session, address: string): void {
+  remoteAddresses.set(session, address);
+}
+
 /** An exchange over HTTP/2, on Node's core API: its compatibility layer costs as much as the rest of a small call. */
-export class Http2Exchange implements Exchange, Watched {
+export class Http2Exchange implements GrpcExchange, StreamExchange, Watched {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #environment: ExchangeEnvironment;
   watchedUntil = 0;
   #timedOut: (() => void) | undefined;
+  #sink: ByteSink | undefined;
+  #trailers: readonly string[] = [];
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, environment: ExchangeEnvironment) {
     this.#stream = stream;
@@ -32,7 +49,8 @@ export class Http2Exchange implements Exchange, Watched {
   }
 
   get remoteAddress(): string | undefined {
-    return this.#stream.session?.socket.remoteAddress;
+    const { session } = this.#stream;
+    return session && (remoteAddresses.get(session) ?? session.socket.remoteAddress);
   }
 
   header(name: string): string | undefined {
@@ -81,29 +99,84 @@ export class Http2Exchange implements Exchange, Watched {
     if (stream.destroyed || stream.closed) return;
     stream.respond(toHttp2Headers(status, headers));
     stream.end(body);
-    this.watchUnread();
-    if (!stream.readableEnded) stream.once("finish", () => this.dropRest());
+    this.#watchUnread();
+    if (!stream.readableEnded) stream.once("finish", () => this.#dropRest());
   }
 
-  /** The request's body must be there in time. */
-  watchBody(timedOut: () => void): void {
+  readChunks(read: (chunk: Uint8Array) => void, end: () => void, timedOut: () => void): void {
+    const stream = this.#stream;
     const { watch, bodyTimeoutMs } = this.#environment;
+    stream.on("data", read);
+    stream.on("end", () => {
+      watch.delete(this);
+      if (!stream.aborted) end();
+    });
     this.#timedOut = timedOut;
     watch.add(this, bodyTimeoutMs);
-    this.#stream.once("end", () => watch.delete(this));
+  }
+
+  respondWithTrailers(headers: string[], body: Uint8Array | undefined, trailers: readonly string[]): void {
+    this.begin(headers);
+    this.finish(trailers, body);
+  }
+
+  get goneReason(): ConnectError | undefined {
+    const stream = this.#stream;
+    return stream.destroyed || stream.closed ? toGoneError(stream.rstCode) : undefined;
+  }
+
+  readStream({ read, end, gone }: StreamReader): void {
+    const stream = this.#stream;
+    stream.on("data", read);
+    stream.on("end", () => {
+      if (!stream.aborted) end();
+    });
+    stream.once("close", () => gone(toGoneError(stream.rstCode)));
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (this.#stream.isPaused()) this.#stream.resume();
+  }
+
+  begin(headers: string[]): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    stream.respond(toHttp2Headers(200, headers), { waitForTrailers: true });
+    stream.once("wantTrailers", () => {
+      stream.sendTrailers(toHttp2Trailers(this.#trailers));
+      this.#dropRest();
+    });
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.#sink ??= toByteSink(this.#stream);
+    return this.#sink.write(bytes);
   }
 
   /** A client that reads nothing for too long loses its stream. */
-  async watchDrain(drained: Promise<void>): Promise<void> {
+  async drained(): Promise<void> {
     const { watch, writeTimeoutMs } = this.#environment;
     this.#timedOut = () => this.#stream.close(constants.NGHTTP2_CANCEL);
     watch.add(this, writeTimeoutMs);
-    await drained;
+    await this.#sink?.drained();
     watch.delete(this);
   }
 
+  finish(trailers: readonly string[], body?: Uint8Array): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    this.#trailers = trailers;
+    if (body === undefined) stream.end();
+    else stream.end(body);
+    this.#watchUnread();
+  }
+
   /** The response is written; from now on the client has so long to read it. */
-  watchUnread(): void {
+  #watchUnread(): void {
     const stream = this.#stream;
     const { watch, writeTimeoutMs } = this.#environment;
     this.#timedOut = () => stream.close(constants.NGHTTP2_CANCEL);
@@ -112,7 +185,7 @@ export class Http2Exchange implements Exchange, Watched {
   }
 
   /** After a response: the rest of the request is of no use, and a reset without an error says that the response is whole. */
-  dropRest(): void {
+  #dropRest(): void {
     const stream = this.#stream;
     if (stream.readableEnded) return;
     stream.resume();
@@ -133,7 +206,7 @@ export class Http2Exchange implements Exchange, Watched {
 }
 
 /** Headers for Node's HTTP/2 from names and values in turn. */
-export function toHttp2Headers(status: number, headers: readonly string[]): Record<string, string | string[] | number> {
+function toHttp2Headers(status: number, headers: readonly string[]): Record<string, string | string[] | number> {
   const result: Record<string, string | string[] | number> = { ":status": status };
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] as string;
@@ -145,6 +218,12 @@ export function toHttp2Headers(status: number, headers: readonly string[]): Reco
     else result[name] = value;
   }
   return result;
+}
+
+/** Trailers for Node's HTTP/2 from names and values in turn. */
+function toHttp2Trailers(trailers: readonly string[]): Record<string, string | string[] | number> {
+  const { ":status": _, ...rest } = toHttp2Headers(0, trailers);
+  return rest;
 }
 
 function ignore(): void {}

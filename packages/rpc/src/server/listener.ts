@@ -3,8 +3,14 @@ import * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import type { ProxyHandler, ServerTlsOptions } from "../options.js";
+import type { Http2RequestHead } from "../wire/http2-request-head.js";
 import type { ExchangeEnvironment } from "./exchange.js";
 import { Http1Connection, type Http1Serving } from "./http1-connection.js";
+import { Http2Connection, type Http2Serving } from "./http2-connection.js";
+import { streamWindow } from "./http2-direct-exchange.js";
+import { rememberRemoteAddress } from "./http2-exchange.js";
+import { peekFirstRequest } from "./http2-input.js";
+import { connectionWindow } from "./http2-streams.js";
 import type { Limits } from "./limits.js";
 import { sniff } from "./sniff.js";
 
@@ -29,6 +35,10 @@ export interface ListenerOptions {
   readonly environment: ExchangeEnvironment;
   /** Serves a plain call over HTTP/1.1, or says that it is for `h1`. */
   readonly onCall: Http1Serving["serve"];
+  /** Serves a plain call over HTTP/2, or says that it is for `h2`. */
+  readonly onHttp2Call: Http2Serving["serve"];
+  /** Whether it would be served. */
+  readonly isHttp2Call: (head: Http2RequestHead) => boolean;
 }
 
 /** How long an HTTP/1.1 connection may be idle after an answer. */
@@ -38,7 +48,7 @@ const keepAliveMs = 65_000;
 const halfOpen = { noDelay: true, allowHalfOpen: true };
 
 /** Makes the listener; nothing listens yet. */
-export function createListener({ limits, tls: tlsOptions, proxy, environment, onCall }: ListenerOptions): Listener {
+export function createListener({ limits, tls: tlsOptions, proxy, environment, ...direct }: ListenerOptions): Listener {
   const h1 = http.createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -54,7 +64,7 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, on
     settings: {
       maxConcurrentStreams: limits.maxStreamsPerConnection,
       maxHeaderListSize: limits.maxHeaderBytes,
-      initialWindowSize: 1024 * 1024,
+      initialWindowSize: streamWindow,
       enablePush: false,
     },
     // CVE-2023-44487: a client that opens and resets streams costs us work and itself nothing.
@@ -62,13 +72,17 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, on
     streamResetBurst: limits.maxResetsPerSecond * 10,
   });
   const sockets = new Set<net.Socket>();
-  const direct = new Set<Http1Connection>();
+  const connections = new Set<Http1Connection | Http2Connection>();
   const sessions = new Set<http2.ServerHttp2Session>();
   const undecided = new Set<net.Socket>();
 
+  /** Where the connection that is given to `h2` at the moment comes from, when it is no socket. */
+  let injectedFrom: string | undefined;
   h2.on("session", (session) => {
-    session.setLocalWindowSize(8 * 1024 * 1024);
+    session.setLocalWindowSize(connectionWindow);
     sessions.add(session);
+    if (injectedFrom !== undefined) rememberRemoteAddress(session, injectedFrom);
+    injectedFrom = undefined;
     session.once("close", () => sessions.delete(session));
   });
 
@@ -77,14 +91,35 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, on
     maxHeaderBytes: limits.maxHeaderBytes,
     headersTimeoutMs: limits.headersTimeoutMs,
     keepAliveMs,
-    serve: onCall,
+    serve: direct.onCall,
     handOver: (socket) => void h1.emit("connection", socket),
-    left: (connection) => void direct.delete(connection),
+    left: (connection) => void connections.delete(connection),
+  };
+  const http2Serving: Http2Serving = {
+    environment,
+    limits,
+    serve: direct.onHttp2Call,
+    inject(connection, remoteAddress) {
+      injectedFrom = remoteAddress;
+      h2.emit("connection", connection);
+    },
+    left: (connection) => void connections.delete(connection),
   };
   const serveHttp1 = (socket: net.Socket): Http1Connection => {
     const connection = new Http1Connection(socket, serving);
-    direct.add(connection);
+    connections.add(connection);
     return connection;
+  };
+  const serveHttp2 = (socket: net.Socket, seen: Buffer) => {
+    socket.allowHalfOpen = false;
+    if (isForNode(seen, limits.maxHeaderBytes, direct.isHttp2Call)) {
+      socket.unshift(seen);
+      h2.emit("connection", socket);
+      return;
+    }
+    const connection = new Http2Connection(socket, http2Serving);
+    connections.add(connection);
+    connection.read(seen);
   };
   const track = (socket: net.Socket) => {
     sockets.add(socket);
@@ -100,13 +135,8 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, on
     socket.once("close", () => undecided.delete(socket));
     sniff(socket, limits.headersTimeoutMs, (isHttp2, seen) => {
       undecided.delete(socket);
-      if (!isHttp2) {
-        serveHttp1(socket).read(seen);
-        return;
-      }
-      socket.allowHalfOpen = false;
-      socket.unshift(seen);
-      h2.emit("connection", socket);
+      if (isHttp2) serveHttp2(socket, seen);
+      else serveHttp1(socket).read(seen);
     });
   };
 
@@ -126,7 +156,7 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, on
     drain() {
       server.close();
       for (const socket of undecided) socket.destroy();
-      for (const connection of direct) connection.drain();
+      for (const connection of connections) connection.drain();
       // An HTTP/1.1 connection that is busy now is told with its answer, or closed here once it is idle.
       h1.prependListener("request", (_request, response) => {
         response.shouldKeepAlive = false;
@@ -145,6 +175,19 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, on
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/**
+ * Whether a connection begins with a request that is not served directly: then the others hardly will be, and it goes to `node:http2` as it is. So does
+ * one that begins with what cannot be read.
+ */
+function isForNode(seen: Buffer, maxHeaderBytes: number, isCall: (head: Http2RequestHead) => boolean): boolean {
+  try {
+    const first = peekFirstRequest(seen, maxHeaderBytes);
+    return first !== undefined && (first.head === undefined || !isCall(first.head));
+  } catch {
+    return true;
+  }
 }
 
 function createTlsServer(options: ServerTlsOptions, limits: Limits, accept: (socket: net.Socket) => void): tls.Server {

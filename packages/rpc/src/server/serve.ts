@@ -47,7 +47,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
   const watch = createWatch(Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4));
   const shutdown = new AbortController();
   const environment = { watch, bodyTimeoutMs, writeTimeoutMs, secure: options.tls !== undefined };
-  const { onCall, onRequest, onStream, onCheckContinue, onUpgrade } = createDispatcher({
+  const { onCall, onHttp2Call, isHttp2Call, onRequest, onStream, onCheckContinue, onUpgrade } = createDispatcher({
     service,
     routes,
     environment,
@@ -57,7 +57,15 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
     fallback: options.fallback ?? notFound,
     cors: createCors(options.allowedOrigins ?? []),
   });
-  const listener = createListener({ limits, tls: options.tls, proxy: options.proxy, environment, onCall });
+  const listener = createListener({
+    limits,
+    tls: options.tls,
+    proxy: options.proxy,
+    environment,
+    onCall,
+    onHttp2Call,
+    isHttp2Call,
+  });
   listener.h1.on("request", onRequest);
   listener.h1.on("checkContinue", onCheckContinue);
   listener.h2.on("stream", onStream);

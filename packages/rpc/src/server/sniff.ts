@@ -1,6 +1,5 @@
 import type { Socket } from "node:net";
-
-const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+import { http2Preface } from "../wire/http2-frames.js";
 
 /**
  * Tells HTTP/2 from HTTP/1.1 by a connection's first bytes, which it gives with its decision. No method begins with "PRI", so three bytes decide.
@@ -14,7 +13,7 @@ export function sniff(socket: Socket, timeoutMs: number, decided: (http2: boolea
     if (chunk === null) return;
     seen = seen === undefined ? chunk : Buffer.concat([seen, chunk]);
     const length = Math.min(seen.length, 3);
-    const matches = seen.compare(preface, 0, length, 0, length) === 0;
+    const matches = seen.compare(http2Preface, 0, length, 0, length) === 0;
     if (matches && length < 3) return;
     stop();
     decided(matches, seen);

@@ -1,4 +1,4 @@
-import type { Http2Stream } from "node:http2";
+import type { ByteSink } from "./byte-sink.js";
 import { type Envelope, encodeEnvelopes } from "./envelope.js";
 
 /** So much is gathered before a write, even within one turn. */
@@ -6,14 +6,14 @@ const batchBytes = 64 * 1024;
 
 /** Writes the messages of one turn of the event loop with one write. */
 export class EnvelopeWriter {
-  readonly #stream: Http2Stream;
+  readonly #sink: ByteSink;
   #batch: Envelope[] = [];
   #size = 0;
   #blocked = false;
   readonly #flush = () => this.flush();
 
-  constructor(stream: Http2Stream) {
-    this.#stream = stream;
+  constructor(sink: ByteSink) {
+    this.#sink = sink;
   }
 
   /** Adds a message; says whether the peer is too slow, and {@link drained} must be awaited. */
@@ -29,24 +29,12 @@ export class EnvelopeWriter {
     const batch = this.#batch;
     this.#batch = [];
     this.#size = 0;
-    if (this.#stream.destroyed || this.#stream.writableEnded) return;
-    if (!this.#stream.write(encodeEnvelopes(batch))) this.#blocked = true;
+    if (!this.#sink.write(encodeEnvelopes(batch))) this.#blocked = true;
   }
 
   /** Resolves when the peer has read on, or is gone. */
   async drained(): Promise<void> {
-    const stream = this.#stream;
-    if (!stream.destroyed && stream.writableNeedDrain) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          stream.off("drain", done);
-          stream.off("close", done);
-          resolve();
-        };
-        stream.once("drain", done);
-        stream.once("close", done);
-      });
-    }
+    await this.#sink.drained();
     this.#blocked = false;
   }
 }
