@@ -41,17 +41,22 @@ async function invokeUnaryIntercepted(
   message: Message,
   interceptors: readonly Interceptor[],
 ): Promise<Message> {
-  const call = async (request: AnyRequest) => {
-    const result = (spec.impl as unknown as UnaryFn)(request.message as Message, context);
-    const output = isPromise(result) ? await result : result;
-    return {
+  const toResponse = (output: unknown) =>
+    ({
       stream: false,
       service: spec.method.parent,
       method: spec.method,
       message: normalize(spec.method.output, output),
       header: context.responseHeader,
       trailer: context.responseTrailer,
-    } as unknown as AnyResponse;
+    }) as unknown as AnyResponse;
+  const call = (request: AnyRequest): Promise<AnyResponse> => {
+    try {
+      const result = (spec.impl as unknown as UnaryFn)(request.message as Message, context);
+      return isPromise(result) ? result.then(toResponse) : Promise.resolve(toResponse(result));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   };
   const response = await callThrough(call, context, new ServerRequest(context, false, message), interceptors);
   copyHeaders(response.header, context.responseHeader);
@@ -201,22 +206,22 @@ function callThrough(
   request: ServerRequest,
   interceptors: readonly Interceptor[],
 ): Promise<AnyResponse> {
-  const keepSignal =
-    (next: AnyFn): AnyFn =>
-    (sent) =>
-      next("signal" in sent ? sent : { ...(sent as AnyRequest), signal: context.signal });
   const innermost: AnyFn = (sent) => {
     // Looking at an untouched signal would make it.
     const untouched = (sent as unknown) === request || !("signal" in sent);
     context.replace(sent.header, untouched ? undefined : sent.signal, sent.contextValues);
     return call(sent);
   };
-  const wrapped = interceptors.map(
-    (interceptor): Interceptor =>
-      (next) =>
-        keepSignal(interceptor(next)),
-  );
-  return intercept(innermost, wrapped)(request as unknown as AnyRequest);
+  let next = innermost;
+  for (let index = interceptors.length - 1; index >= 0; index--) {
+    const intercepted = (interceptors[index] as Interceptor)(next);
+    // The outermost gets the request itself, which has its signal.
+    next =
+      index === 0
+        ? intercepted
+        : (sent) => intercepted("signal" in sent ? sent : { ...(sent as AnyRequest), signal: context.signal });
+  }
+  return next(request as unknown as AnyRequest);
 }
 
 /** Interceptors may answer with Headers of their own. */
