@@ -1,27 +1,30 @@
-// What a call from app to app through two runtimes costs, mutual TLS and all, against the same call made directly, in the same run.
+// What a call from app to app through two runtimes costs, mutual TLS, policies and telemetry and all, against the same call made directly, in the same run.
 //
 //   pnpm bench mesh [--json]
 //
-// Four processes: this one calls, through the runtime "shop" and the runtime "orders", an app that echoes. Requests leave at a fixed rate, whether
+// Four processes: h2load calls, through the runtime "shop" and the runtime "orders", an app that echoes. Requests leave at a fixed rate, whether
 // the ones before were answered or not. Not measured: what a second runtime's machine or a network would add; all four share this machine's cores.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { mkdtemp, rm } from "node:fs/promises";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { residentMemoryMiB } from "@mecha/e2e/memory";
+import { cpuMicros } from "./cpu.ts";
+import { watchMachine } from "./machine.ts";
+import { paced, throughput } from "./mesh/load.ts";
 
 const bars = { p50Ms: 0.8, p90Ms: 1.5, p99Ms: 3 };
 const perSecond = 1_000;
 const rounds = 7;
-const roundMs = 3_000;
-const payload = Buffer.alloc(1024, "x");
+const callers = 32;
+const roundSeconds = 3;
 const bigBytes = 1024 ** 3;
-const agent = new Agent({ keepAlive: true, maxSockets: 512 });
 const children: ChildProcess[] = [];
 
 interface Percentiles {
@@ -44,42 +47,7 @@ async function start(args: string[], cwd: string, pattern: RegExp): Promise<{ ur
   throw new Error(`${args[0]} ended before it was ready`);
 }
 
-/** Posts `payload` and waits for the whole answer. */
-function echo(url: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const headers = { "content-length": payload.length };
-    const outgoing = httpRequest(url, { agent, method: "POST", headers }, (response) => {
-      let received = 0;
-      response.on("data", (chunk: Buffer) => {
-        received += chunk.length;
-      });
-      response.once("end", () => {
-        if (response.statusCode === 200 && received === payload.length) resolve();
-        else reject(new Error(`status ${response.statusCode} with ${received} bytes`));
-      });
-    });
-    outgoing.once("error", reject);
-    outgoing.end(payload);
-  });
-}
-
-/** Calls at a fixed rate, one or two a tick of the timer; the latencies, sorted. */
-async function load(url: string, ms: number): Promise<number[]> {
-  const latencies: number[] = [];
-  const calls: Promise<void>[] = [];
-  const begin = performance.now();
-  for (let sent = 0; performance.now() - begin < ms; await delay(1)) {
-    // Whatever held this process up is not made up for: a burst would measure the burst.
-    const due = Math.min(((performance.now() - begin) * perSecond) / 1000, sent + 2);
-    for (; sent < due; sent++) {
-      const left = performance.now();
-      calls.push(echo(url).then(() => void latencies.push(performance.now() - left)));
-    }
-  }
-  await Promise.all(calls);
-  return latencies.sort((a, b) => a - b);
-}
-
+const percent = (share: number) => `${Math.round(share * 100)} %`;
 const at = (sorted: readonly number[], share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
 const percentiles = (sorted: readonly number[]): Percentiles => ({
   p50Ms: at(sorted, 0.5),
@@ -87,34 +55,14 @@ const percentiles = (sorted: readonly number[]): Percentiles => ({
   p99Ms: at(sorted, 0.99),
 });
 
-/** As many calls as 32 callers make one after the other; per second. */
-async function throughput(url: string): Promise<number> {
-  const begin = performance.now();
-  let count = 0;
-  const caller = async () => {
-    for (; performance.now() - begin < roundMs; count++) await echo(url);
-  };
-  await Promise.all(Array.from({ length: 32 }, caller));
-  return (count / (performance.now() - begin)) * 1000;
-}
-
-/** proc(5): the CPU that a process has used, in µs, and its resident memory. */
-async function cpuMicros(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-async function residentMiB(pid: number): Promise<number> {
-  return Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1] ?? Number.NaN) / 1024;
-}
-
 /** Sends 1 GiB through and back; the most memory that each runtime held meanwhile, in MiB more than before. */
 async function big(url: string, pids: readonly number[]): Promise<{ seconds: number; growthMiB: number }> {
-  const before = await Promise.all(pids.map(residentMiB));
+  const before = pids.map(residentMemoryMiB);
   let growthMiB = 0;
   let done = false;
   const watching = (async () => {
     while (!done) {
-      const now = await Promise.all(pids.map(residentMiB));
+      const now = pids.map(residentMemoryMiB);
       growthMiB = Math.max(growthMiB, ...now.map((value, index) => value - (before[index] ?? 0)));
       await delay(50);
     }
@@ -152,28 +100,24 @@ async function main(): Promise<void> {
     const through = `${shop.url}/invoke/orders/echo`;
     const direct = `${app.url}/echo`;
     for (const deadline = performance.now() + 20_000; ; await delay(100)) {
-      if (
-        await echo(through).then(
-          () => true,
-          () => false,
-        )
-      )
-        break;
+      if ((await fetch(through, { method: "POST", body: "x" })).ok) break;
       if (performance.now() > deadline) throw new Error("the app is not found");
     }
     const runtimes = [shop.pid, orders.pid];
     const samples: { direct: Percentiles; through: Percentiles }[] = [];
     let cpu = 0;
+    const machine = watchMachine();
     // Taking turns, so that what else the machine does hits both alike. The first turns only warm up.
     for (let round = -2; round < rounds; round++) {
-      const plain = percentiles(await load(direct, roundMs));
-      const before = await Promise.all(runtimes.map(cpuMicros));
-      const meshed = await load(through, roundMs);
-      const after = await Promise.all(runtimes.map(cpuMicros));
+      const plain = percentiles(await paced(direct, perSecond, roundSeconds));
+      const before = cpuMicros(...runtimes);
+      const meshed = await paced(through, perSecond, roundSeconds);
+      const used = cpuMicros(...runtimes) - before;
       if (round < 0) continue;
       samples.push({ direct: plain, through: percentiles(meshed) });
-      cpu += after.reduce((sum, value, index) => sum + value - (before[index] ?? 0), 0) / meshed.length / rounds;
+      cpu += used / meshed.length / rounds;
     }
+    const { busy, stolen } = machine();
     const median = (of: (sample: (typeof samples)[number]) => number) =>
       samples.map(of).sort((a, b) => a - b)[Math.floor(samples.length / 2)] ?? Number.NaN;
     const rows = (["p50Ms", "p90Ms", "p99Ms"] as const).map((name) => ({
@@ -183,13 +127,18 @@ async function main(): Promise<void> {
       addedMs: median((sample) => sample.through[name] - sample.direct[name]),
       barMs: bars[name],
     }));
-    const rates = { direct: await throughput(direct), through: await throughput(through) };
+    const rates = {
+      direct: await throughput(direct, callers, roundSeconds),
+      through: await throughput(through, callers, roundSeconds),
+    };
     const gigabyte = await big(through, runtimes);
-    const result = { perSecond, rows, cpuMicrosPerCall: cpu, throughput: rates, gigabyte };
+    const result = { perSecond, rows, cpuMicrosPerCall: cpu, throughput: rates, gigabyte, busy, stolen };
     if (values.json) console.log(JSON.stringify(result));
     else {
       const round = (value: number) => Number(value.toFixed(2));
-      console.log(`1 KiB echo at ${perSecond} calls/s, mutual TLS between the runtimes; medians of ${rounds} rounds`);
+      console.log(
+        `1 KiB echo at ${perSecond} calls/s, mutual TLS between the runtimes; medians of ${rounds} rounds of ${roundSeconds} s`,
+      );
       console.table(
         rows.map(({ percentile, directMs, throughMs, addedMs, barMs }) => ({
           percentile,
@@ -199,8 +148,9 @@ async function main(): Promise<void> {
           "bar ms": barMs,
         })),
       );
+      console.log(`The machine was busy to ${percent(busy)}; ${percent(stolen)} of its time went to other machines`);
       console.log(`CPU of both runtimes: ${Math.round(cpu)} µs a call`);
-      console.log(`32 callers: ${Math.round(rates.direct)}/s directly, ${Math.round(rates.through)}/s through`);
+      console.log(`${callers} callers: ${Math.round(rates.direct)}/s directly, ${Math.round(rates.through)}/s through`);
       console.log(
         `1 GiB there and back: ${round(gigabyte.seconds)} s, at most ${Math.round(gigabyte.growthMiB)} MiB more`,
       );
@@ -212,7 +162,6 @@ async function main(): Promise<void> {
     }
   } finally {
     for (const child of children) child.kill();
-    agent.destroy();
     await rm(cwd, { recursive: true, force: true });
   }
 }

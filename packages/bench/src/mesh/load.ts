@@ -1,0 +1,53 @@
+// Load from h2load, which has no garbage to collect and costs less CPU than what it measures.
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const bodyBytes = 1024;
+/** Connections that send one request at a time; each has its own beat, a millisecond behind the one before. */
+const connections = 50;
+
+/** Posts 1 KiB so many times a second for a while, whether other requests were answered or not; how long each took, in ms, sorted. */
+export async function paced(url: string, perSecond: number, seconds: number): Promise<number[]> {
+  const folder = await mkdtemp(join(tmpdir(), "mecha-bench-"));
+  try {
+    const log = join(folder, "log");
+    const beat = [`-r1`, `--rate-period=${1_000 / perSecond}ms`, `--rps=${perSecond / connections}`];
+    const count = ["-c", `${connections}`, "-n", `${perSecond * seconds}`];
+    await h2load(folder, [...count, ...beat, `--log-file=${log}`, url]);
+    const requests = (await readFile(log, "utf8")).trim().split("\n");
+    const latencies = requests.map((line) => {
+      const [, status, micros] = line.split("\t").map(Number);
+      if (status !== 200) throw new Error(`${url} answered with status ${status}`);
+      return (micros ?? Number.NaN) / 1000;
+    });
+    return latencies.sort((a, b) => a - b);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** As many calls a second as so many callers make, each one after the other. */
+export async function throughput(url: string, callers: number, seconds: number): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "mecha-bench-"));
+  try {
+    const output = await h2load(folder, ["-c", `${callers}`, "-D", `${seconds}`, url]);
+    return Number(/finished in [\d.]+m?s, ([\d.]+) req\/s/.exec(output)?.[1]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function h2load(folder: string, args: string[]): Promise<string> {
+  const body = join(folder, "body");
+  await writeFile(body, Buffer.alloc(bodyBytes, "x"));
+  const { stdout } = await run("h2load", ["--h1", "-t1", "-d", body, ...args]).catch((error) => {
+    if (error.code !== "ENOENT") throw error;
+    throw new Error("this benchmark needs h2load: apt-get install nghttp2-client");
+  });
+  if (!/ 0 failed, 0 errored, 0 timeout/.test(stdout)) throw new Error(`h2load did not measure:\n${stdout}`);
+  return stdout;
+}
