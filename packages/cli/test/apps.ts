@@ -30,21 +30,13 @@ export function up(folder: { path: string }, ...args: string[]): Running {
   return start(["up", ...args], { cwd: folder.path });
 }
 
-/** The start of a script: what calls another app by its id, once or until it is found, and a server on PORT that says `up` once it listens. */
+/** The start of a script: what calls another app by its id, and a server on PORT that says `up` once it listens. */
 export const prelude = `
 import { createServer } from "node:http";
 export const call = async (app, path) => {
   const headers = { "mecha-token": process.env.MECHA_API_TOKEN };
   const response = await fetch(process.env.MECHA_ENDPOINT + "/invoke/" + app + path, { headers });
   return response.status + " " + await response.text();
-};
-// An app is found a moment after it is ready.
-export const insist = async (app, path) => {
-  for (;;) {
-    const answer = await call(app, path);
-    if (!answer.startsWith("404")) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 };
 export const serve = (handle) => createServer(handle).listen(Number(process.env.PORT), "127.0.0.1", () => console.log("up", process.pid));
 `;

@@ -8,10 +8,10 @@ import { isAlive, mecha, until } from "./cli.js";
 describe("mecha up: several apps", () => {
   const storefront = `${prelude}
     serve(async (request, response) => response.end("storefront " + await call("catalogue", "/books")));
-    console.log("catalogue:", await insist("catalogue", "/books"));`;
+    console.log("catalogue:", await call("catalogue", "/books"));`;
   const catalogue = `${prelude}
     serve(async (request, response) => response.end(request.headers["mecha-caller"] + " asked catalogue; " + await call("reviews", "/of/7")));
-    console.log("reviews:", await insist("reviews", "/of/7"));`;
+    console.log("reviews:", await call("reviews", "/of/7"));`;
   const reviews = `${prelude}
     serve((request, response) => response.end(request.headers["mecha-caller"] + " asked reviews for " + request.url));`;
 

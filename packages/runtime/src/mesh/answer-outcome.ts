@@ -1,26 +1,6 @@
+import { codes } from "../policy/codes.js";
 import type { Outcome } from "../policy/conditions.js";
 import type { HeaderMap } from "./headers.js";
-
-/** gRPC's codes by their numbers, as Connect names them (https://grpc.github.io/grpc/core/md_doc_statuscodes.html). */
-const codes = [
-  undefined,
-  "canceled",
-  "unknown",
-  "invalid_argument",
-  "deadline_exceeded",
-  "not_found",
-  "already_exists",
-  "permission_denied",
-  "resource_exhausted",
-  "failed_precondition",
-  "aborted",
-  "out_of_range",
-  "unimplemented",
-  "internal",
-  "unavailable",
-  "data_loss",
-  "unauthenticated",
-] as const;
 
 /** What an answer says that has just begun: an error of gRPC without a message is in its headers ("trailers-only"). */
 export function outcomeOf(status: number, headers: HeaderMap): Outcome {
@@ -30,7 +10,7 @@ export function outcomeOf(status: number, headers: HeaderMap): Outcome {
 /** The error that headers or trailers tell of, if they do. */
 export function codeOf(headers: HeaderMap): string | undefined {
   const number = headers["grpc-status"];
-  return number === undefined ? undefined : codes[Number(number)];
+  return number === undefined ? undefined : codes[Number(number) - 1];
 }
 
 /** Whether an answer tells only at its end how the call went. */

@@ -265,17 +265,6 @@ describe("pull", () => {
       "bad",
     ]);
   });
-
-  test("cannot settle what another app was given", async () => {
-    const { pubsub } = await startRuntime("shop");
-    const thief = await startRuntime("thief");
-    await pubsub.pull({ open: { topic: "orders" } });
-    await publish(pubsub, "orders", "mine");
-    const [delivery] = (await pubsub.pull({ open: { topic: "orders" } })).deliveries;
-    const deliveryIds = [delivery!.deliveryId];
-    const stolen = await thief.pubsub.ack({ settle: { deliveryIds, disposition: Disposition.ACK } });
-    expect(stolen.results.map(({ outcome }) => outcome)).toEqual([SettleOutcome.STALE]);
-  });
 });
 
 describe("publish", () => {

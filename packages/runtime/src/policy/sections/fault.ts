@@ -1,27 +1,9 @@
 import { z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
+import { codes } from "../codes.js";
 import { defineSection } from "../section.js";
 
 const percent = z.number().min(0).max(100).default(100).describe("Of how many attempts, in percent.");
-
-const codes = [
-  "canceled",
-  "unknown",
-  "invalid_argument",
-  "deadline_exceeded",
-  "not_found",
-  "already_exists",
-  "permission_denied",
-  "resource_exhausted",
-  "failed_precondition",
-  "aborted",
-  "out_of_range",
-  "unimplemented",
-  "internal",
-  "unavailable",
-  "data_loss",
-  "unauthenticated",
-] as const;
 
 /** Faults that are made on purpose. */
 export const fault = defineSection({
