@@ -41,8 +41,10 @@ const textReplies = {};
 interface Pending {
   readonly bytes: number;
   /** Settles with whoever waits for it and has gone. */
-  giveUp(): void;
+  giveUp: () => void;
 }
+
+const settled = () => {};
 
 /**
  * One connection to one server, kept up: it comes back by itself (backoff with jitter) and looks the server over each time. Nothing is
@@ -183,6 +185,8 @@ export class Connection {
   #settle(pending: Pending): void {
     this.#answers++;
     this.#pending.delete(pending);
+    // What a Set has held V8 may keep a while after it has gone: at least not the command.
+    pending.giveUp = settled;
     this.#pendingBytes -= pending.bytes;
   }
 

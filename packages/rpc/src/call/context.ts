@@ -22,6 +22,8 @@ const completed = new DOMException("This operation was aborted", "AbortError");
  * no timer.
  */
 export class CallContext implements HandlerContext {
+  /** Where its server keeps it. */
+  bagPlace = -1;
   readonly method: DescMethod;
   readonly #head: CallHead;
   readonly #deadline: number | undefined;

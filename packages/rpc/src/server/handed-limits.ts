@@ -12,6 +12,7 @@ type AnyResponse = ServerResponse | Http2ServerResponse;
 export function limitBody(request: AnyRequest, response: AnyResponse, watch: Watch, timeoutMs: number): void {
   const limited = {
     watchedUntil: 0,
+    bagPlace: -1,
     expire() {
       if (!request.complete) end(request);
     },
@@ -30,6 +31,7 @@ export function limitReader(request: AnyRequest, response: AnyResponse, watch: W
   let stuck: boolean = false;
   const limited = {
     watchedUntil: 0,
+    bagPlace: -1,
     expire() {
       if (stuck) {
         end(request);

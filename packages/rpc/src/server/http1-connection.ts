@@ -33,6 +33,7 @@ export class Http1Connection implements DirectConnection, Watched {
   readonly #socket: Socket;
   readonly #serving: Http1Serving;
   watchedUntil = 0;
+  bagPlace = -1;
   /** The request that is read or served. */
   #exchange: Http1DirectExchange | undefined;
   /** So many bytes of its body have not come yet. */

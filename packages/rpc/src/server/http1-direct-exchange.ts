@@ -24,6 +24,7 @@ export class Http1DirectExchange implements Exchange, Watched {
   readonly head: Http1RequestHead;
   readonly #connection: DirectConnection;
   watchedUntil = 0;
+  bagPlace = -1;
   /** What of the body came with the head; the rest goes to the collector. */
   #first: Uint8Array;
   #body: BodyCollector | undefined;

@@ -15,6 +15,7 @@ export class Http1Exchange implements Exchange, Watched {
   readonly #response: ServerResponse;
   readonly #environment: ExchangeEnvironment;
   watchedUntil = 0;
+  bagPlace = -1;
   #timedOut: (() => void) | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, environment: ExchangeEnvironment) {

@@ -37,6 +37,7 @@ export class Http2Connection implements Http2InputHandler, StreamHost, Watched {
   readonly #output: Http2Output;
   readonly #streams: Http2Streams;
   watchedUntil = 0;
+  bagPlace = -1;
   draining: boolean = false;
   #over: boolean = false;
 

@@ -52,6 +52,7 @@ export class Http2DirectExchange implements GrpcExchange, StreamExchange, Watche
   readonly head: Http2RequestHead;
   readonly #connection: DirectHttp2Connection;
   watchedUntil = 0;
+  bagPlace = -1;
   /** The request has ended. */
   remoteEnded: boolean = false;
   /** The response has been sent, or waits for the client's windows. */

@@ -28,6 +28,7 @@ export class Http2Exchange implements GrpcExchange, StreamExchange, Watched {
   readonly #headers: IncomingHttpHeaders;
   readonly #environment: ExchangeEnvironment;
   watchedUntil = 0;
+  bagPlace = -1;
   #timedOut: (() => void) | undefined;
   #sink: ByteSink | undefined;
   #trailers: readonly string[] = [];

@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { collectRoutes } from "../call/routes.js";
 import type { FallbackHandler, RpcServer, ServeOptions } from "../options.js";
+import { Bag } from "./bag.js";
 import { createCors } from "./cors.js";
 import { createLazyDelegate } from "./delegate.js";
 import { createDispatcher } from "./dispatch.js";
@@ -35,7 +36,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
     jsonOptions: options.jsonOptions,
     contextValues: options.contextValues,
     describeError: options.describeError,
-    signalled: new Set(),
+    signalled: new Bag(),
   };
   const routes = new Map(
     [...collectRoutes(options.routes)].map(([path, route]) => [
@@ -78,7 +79,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
     if (!(await within(listener.closed, deadlineMs))) {
       const reason = new ConnectError("the server is shutting down", Code.Unavailable);
       shutdown.abort(reason);
-      for (const context of service.signalled) context.abort(reason);
+      for (const context of service.signalled.list()) context.abort(reason);
       await within(listener.closed, Math.min(graceMs, deadlineMs));
       listener.destroy();
     }

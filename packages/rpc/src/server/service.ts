@@ -3,6 +3,7 @@ import type { CallContext } from "../call/context.js";
 import type { Route } from "../call/routes.js";
 import type { ServeOptions } from "../options.js";
 import { type Codecs, createCodecs } from "../wire/codec.js";
+import type { Bag } from "./bag.js";
 import type { Limits } from "./limits.js";
 
 /** A route with what it takes to serve it. */
@@ -20,7 +21,7 @@ export interface Service {
   readonly contextValues: ServeOptions["contextValues"];
   readonly describeError: ServeOptions["describeError"];
   /** The calls whose handlers hold a signal: those to cancel when the server's patience ends. */
-  readonly signalled: Set<CallContext>;
+  readonly signalled: Bag<CallContext>;
 }
 
 /** Makes a route ready to serve. */

@@ -1,12 +1,14 @@
+import { Bag, type Bagged } from "./bag.js";
+
 /** Something that may take only so long. */
-export interface Watched {
+export interface Watched extends Bagged {
   /** Set by the watch. */
   watchedUntil: number;
   /** Called once, when the time is over. */
   expire(): void;
 }
 
-/** Deadlines for many short things at the cost of a Set: one timer looks at all of them now and then, so they may end a bit late. */
+/** Deadlines for many short things at next to no cost: one timer looks at all of them now and then, so they may end a bit late. */
 export interface Watch {
   add(item: Watched, withinMs: number): void;
   delete(item: Watched): void;
@@ -15,12 +17,13 @@ export interface Watch {
 
 /** Makes a watch that looks this often. */
 export function createWatch(intervalMs: number): Watch {
-  const items = new Set<Watched>();
+  const items = new Bag<Watched>();
   let now = performance.now();
   const timer = setInterval(() => {
     now = performance.now();
-    for (const item of items) {
-      if (item.watchedUntil > now) continue;
+    for (const item of items.list()) {
+      // Another one's end may have taken it out.
+      if (item.bagPlace === -1 || item.watchedUntil > now) continue;
       items.delete(item);
       item.expire();
     }
@@ -32,7 +35,7 @@ export function createWatch(intervalMs: number): Watch {
       item.watchedUntil = now + withinMs + intervalMs;
       items.add(item);
     },
-    delete: (item) => void items.delete(item),
+    delete: (item) => items.delete(item),
     close: () => clearInterval(timer),
   };
 }
