@@ -110,6 +110,29 @@ describe("mecha run: signals", () => {
     expect(ended.stderr).toContain('"msg":"stopped"');
   });
 
+  it("reach the app when no other finds it any more", async () => {
+    await using folder = await temporaryFolder();
+    const port = await freePort();
+    const script = `
+      import { createServer } from "node:http";
+      const call = async () => {
+        const headers = { "mecha-token": process.env.MECHA_API_TOKEN };
+        return (await fetch(process.env.MECHA_ENDPOINT + "/invoke/shop/", { headers })).status;
+      };
+      process.on("SIGTERM", async () => {
+        console.log("asked", await call());
+        process.exit(0);
+      });
+      createServer((_, response) => response.end()).listen(${port}, "127.0.0.1", async () => {
+        while ((await call()) !== 200);
+        console.log("up");
+      });`;
+    await using running = start(runNode(script, "--port", "0", "--app-port", String(port)), { cwd: folder.path });
+    await running.output(/^up$/m);
+    running.child.kill("SIGTERM");
+    expect(await running.ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/^up\nasked (404|503)\n$/) });
+  });
+
   it("a second one ends everything at once", async () => {
     await using folder = await temporaryFolder();
     await using running = start(runNode(`${stubborn} console.log('pid', process.pid);`), { cwd: folder.path });

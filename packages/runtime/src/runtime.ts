@@ -57,6 +57,11 @@ export interface Runtime {
   readonly closed: Promise<void>;
   /** Tells that the app was started anew: its startup probe, if it has one, is asked before it gets work. */
   appRestarted(): void;
+  /**
+   * Has other apps go elsewhere: this app is found no more, and whoever calls it now has heard so when this resolves. Everything else goes on. It is
+   * what `close` begins with; call it before that to stop an app that its callers should not find closed.
+   */
+  withdraw(): Promise<void>;
   /** What it is and serves, as `RuntimeService.GetInfo` tells, but for the outboxes: for those it asks the components. */
   info(): GetInfoResponse;
   /**
@@ -217,6 +222,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   let stopWatching = () => {};
   let closing: Promise<void> | undefined;
   const closed = Promise.withResolvers<void>();
+  let withdrawing: Promise<void> | undefined;
+  const withdraw = (): Promise<void> => (withdrawing ??= mesh?.leave() ?? Promise.resolve());
   const close = ({ deadlineMs = settings.drainTimeoutMs } = {}): Promise<void> => (closing ??= drain(deadlineMs));
 
   const drain = async (deadlineMs: number): Promise<void> => {
@@ -230,7 +237,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     try {
       // Other apps go elsewhere first, so that nobody calls what does not listen any more. While the listeners are there: what the app works
       // on may need the runtime.
-      const left = Promise.race([mesh?.leave(), timer.promise]);
+      const left = Promise.race([withdraw(), timer.promise]);
       await Promise.all([left, ...services.map(([, service]) => service.close(timer.promise))]);
       await Promise.all([mesh?.close(timer.promise), ...servers.map((server) => server.close({ deadlineMs }))]);
       health.close();
@@ -279,6 +286,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     },
     closed: closed.promise,
     appRestarted: () => health.restarted(),
+    withdraw,
     info: describe,
     close,
     [Symbol.asyncDispose]: () => close(),

@@ -164,6 +164,8 @@ export function createMember(options: MemberOptions): Member {
     }
     last = undefined;
     const first = await Promise.race([app.exited, happened]);
+    // Who calls the app should not find it closed.
+    if (!("code" in first) && first.type === "stop") await Promise.race([runtime.withdraw(), app.exited]);
     const exit = "code" in first ? first : await stopApp(app, first.type === "stop" ? first.signal : "SIGTERM");
     app = undefined;
     appProcessId = undefined;

@@ -22,6 +22,8 @@ export type ToSidecar =
   | { type: "app"; processId: number }
   /** The app is gone for a while, and its process id may become another's. */
   | { type: "app-ended" }
+  /** The app is about to be stopped: others should go elsewhere. */
+  | { type: "withdraw" }
   /** The app is gone for good. */
   | { type: "stop" };
 
@@ -29,5 +31,7 @@ export type ToSidecar =
 export type FromSidecar =
   | { type: "ready"; endpoint: string }
   | { type: "failed"; message: string }
+  /** Nobody finds the app any more. */
+  | { type: "withdrawn" }
   /** The app should be started anew: a probe says that this process of it did not start in time, or is of no use any more. */
   | { type: "app-failed"; processId: number; reason: string };

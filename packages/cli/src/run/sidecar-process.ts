@@ -1,7 +1,11 @@
 import { fork } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
 import { CliError } from "../errors.js";
 import type { Output } from "./log.js";
 import type { FromSidecar, StartMessage, ToSidecar } from "./protocol.js";
+
+/** How long an app that is to stop waits for others to know it, in ms. */
+const withdrawalMs = 2_000;
 
 /** The runtime beside the app, in a process of its own: if it dies, `mecha run` is there to stop the app. */
 export interface SidecarProcess {
@@ -10,6 +14,8 @@ export interface SidecarProcess {
   readonly exited: Promise<string>;
   /** Tells the runtime which process group to stop, should this process be killed; undefined: none any more. */
   watch(processId: number | undefined): void;
+  /** Has other apps go elsewhere; resolves when they do, or after a while. */
+  withdraw(): Promise<void>;
   /** Drains and stops it. */
   stop(): Promise<void>;
   /** Ends it without a drain. */
@@ -40,6 +46,7 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
   const exited = new Promise<string>((resolve) => {
     child.once("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
+  const withdrawn = Promise.withResolvers<void>();
   const tell = (message: ToSidecar) => {
     if (child.connected) child.send(message);
   };
@@ -48,6 +55,7 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
     child.on("message", (message: FromSidecar) => {
       if (message.type === "ready") resolve(message.endpoint);
       else if (message.type === "failed") reject(new CliError(message.message));
+      else if (message.type === "withdrawn") withdrawn.resolve();
       else onAppFailed(message.processId, message.reason);
     });
     exited.then((how) => reject(new CliError(`the runtime ended before it was ready (${how})`)));
@@ -57,6 +65,10 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
     endpoint,
     exited,
     watch: (processId) => tell(processId === undefined ? { type: "app-ended" } : { type: "app", processId }),
+    async withdraw() {
+      tell({ type: "withdraw" });
+      await Promise.race([withdrawn.promise, exited, delay(withdrawalMs, undefined, { ref: false })]);
+    },
     async stop() {
       tell({ type: "stop" });
       await exited;

@@ -15,7 +15,8 @@ process.on("message", (message: ToSidecar) => {
   else if (message.type === "stop") {
     appProcessId = undefined;
     void stop();
-  } else {
+  } else if (message.type === "withdraw") void withdraw();
+  else {
     appProcessId = message.type === "app" ? message.processId : undefined;
     // It is there anew, or away for a while: either way what the probes found so far holds no more.
     runtime?.appRestarted();
@@ -53,6 +54,11 @@ async function start(message: StartMessage): Promise<void> {
     await tell({ type: "failed", message: describeError(error) });
     process.exit(1);
   }
+}
+
+async function withdraw(): Promise<void> {
+  await runtime?.withdraw();
+  await tell({ type: "withdrawn" });
 }
 
 /** Drains and ends; a runtime that is not ready yet has nothing to drain. */
