@@ -16,6 +16,7 @@ import type { Http2Output } from "./http2-output.js";
 import type { Limits } from "./limits.js";
 import { Patience } from "./patience.js";
 import { ReceiveWindow } from "./receive-window.js";
+import { StreamTable } from "./stream-table.js";
 
 /** How the streams of connections are served. */
 export interface StreamServing {
@@ -47,7 +48,7 @@ export class Http2Streams implements DirectHttp2Connection, OuterConnection {
   readonly client: ClientSettings = { initialWindow: defaultWindow, maxHeaderListBytes: undefined };
   readonly #serving: StreamServing;
   readonly #host: StreamHost;
-  readonly #exchanges = new Map<number, Http2DirectExchange>();
+  readonly #exchanges = new StreamTable<Http2DirectExchange>();
   #inner: Http2Inner | undefined;
   /** The last stream that the client has opened. */
   last = 0;
@@ -162,7 +163,7 @@ export class Http2Streams implements DirectHttp2Connection, OuterConnection {
 
   consumed(exchange: Http2DirectExchange, bytes: number): void {
     const given = exchange.receiveWindow.consume(bytes);
-    if (given > 0 && !exchange.remoteEnded && this.#exchanges.has(exchange.id)) {
+    if (given > 0 && !exchange.remoteEnded && this.#exchanges.get(exchange.id) !== undefined) {
       this.output.push(encodeNumberFrame(FrameType.windowUpdate, exchange.id, given));
     }
   }
@@ -174,7 +175,7 @@ export class Http2Streams implements DirectHttp2Connection, OuterConnection {
   }
 
   resetStream(exchange: Http2DirectExchange, code: number): void {
-    if (!this.#exchanges.has(exchange.id)) return;
+    if (this.#exchanges.get(exchange.id) === undefined) return;
     this.output.push(encodeNumberFrame(FrameType.rstStream, exchange.id, code));
     this.#close(exchange, code);
   }
@@ -200,7 +201,7 @@ export class Http2Streams implements DirectHttp2Connection, OuterConnection {
 
   /** The connection is gone. */
   destroy(): void {
-    for (const exchange of [...this.#exchanges.values()]) this.#close(exchange, undefined);
+    for (const exchange of this.#exchanges.values()) this.#close(exchange, undefined);
     this.#inner?.destroy();
   }
 
@@ -221,7 +222,7 @@ export class Http2Streams implements DirectHttp2Connection, OuterConnection {
     }
     if (head) {
       const exchange = new Http2DirectExchange(this, stream, head, this.client.initialWindow);
-      this.#exchanges.set(stream, exchange);
+      this.#exchanges.add(exchange);
       if (serve(exchange)) {
         if (endStream) this.#endRequest(exchange);
         return;
