@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import type { ConnectError, ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
+import type { HeaderFields } from "./wire/http1-headers.js";
 
 /** Where a server listens: a TCP port or a Unix socket. */
 export type ListenOptions =
@@ -46,6 +47,38 @@ export interface ProxyHandler {
   handle(request: IncomingMessage, response: ServerResponse): void;
   /** Answers a request to change protocols on an HTTP/1.1 connection; the socket is the proxy's from now on. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /**
+   * Answers a small request over HTTP/1.1 that has come as a whole, at a fraction of what `handle` costs; or says, before anything has happened to
+   * it, that it is for `handle`. Default: all are. What is in the least unusual never comes here.
+   */
+  handleWhole?(exchange: WholeExchange): boolean;
+}
+
+/** A small request that has come as a whole, and the way back to whoever sent it. */
+export interface WholeExchange {
+  readonly method: string;
+  /** The request target as it was sent, with its query. */
+  readonly url: string;
+  /** As Node gives them; whoever gets them may change them. */
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Uint8Array;
+  readonly remoteAddress: string | undefined;
+  /** Whether it came over TLS. */
+  readonly secure: boolean;
+  /** Whether an answer has begun. */
+  readonly responded: boolean;
+  /** Sends a word before the answer (1xx). */
+  inform(status: number, headers: HeaderFields): void;
+  /** Sends the whole answer. Throws if a header cannot be written. */
+  respond(status: number, headers: HeaderFields, body: Uint8Array): void;
+  /** Begins an answer whose body is written as it comes: with the length that the headers tell, or in chunks. */
+  begin(status: number, headers: HeaderFields): Writable;
+  /** Ends an answer that was begun; trailers are sent behind chunks, and nowhere else. */
+  finish(trailers: HeaderFields): void;
+  /** Ends the connection, so that nobody takes the answer for whole. */
+  breakOff(): void;
+  /** Calls back when the client goes before it has its whole answer. */
+  onGone(gone: () => void): void;
 }
 
 /** Options of {@link serve}. */

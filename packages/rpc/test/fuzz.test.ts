@@ -3,6 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { Http1ResponseReader } from "../src/client/http1-response.js";
+import { WholeResponse } from "../src/client/http1-whole-response.js";
 import { createTransport, serve } from "../src/index.js";
 import { EnvelopeReader } from "../src/wire/envelope.js";
 import { echoRoutes } from "./echo-service.js";
@@ -119,10 +120,12 @@ test("readers give the same whatever the chunks", () => {
   );
   const envelopes = Buffer.concat([frame, frame, frame]);
   for (let round = 0; round < 2000; round++) {
-    const reader = new Http1ResponseReader(1000);
-    let answer: ReturnType<Http1ResponseReader["read"]>;
-    for (const chunk of cut(response, random)) answer = reader.read(chunk) ?? answer;
-    expect(Buffer.from(answer?.body ?? []).toString()).toBe("hello world");
+    const whole = new WholeResponse(1000);
+    const reader = new Http1ResponseReader(whole, false);
+    let isWhole = false;
+    for (const chunk of cut(response, random)) isWhole = reader.read(chunk);
+    expect([isWhole, reader.keepAlive, reader.trailers]).toEqual([true, true, ["trailer", "x"]]);
+    expect(Buffer.from(whole.finish().body).toString()).toBe("hello world");
     const messages: Uint8Array[] = [];
     const envelopeReader = new EnvelopeReader(1000);
     for (const chunk of cut(envelopes, random)) envelopeReader.read(chunk, ({ data }) => messages.push(data));

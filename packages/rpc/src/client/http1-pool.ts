@@ -1,12 +1,17 @@
-import type { Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { TransportOptions } from "../options.js";
 import { connectionLost, connectSocket, unreachable } from "./connect-socket.js";
 import type { Endpoint } from "./endpoint.js";
-import { type Http1Response, Http1ResponseReader } from "./http1-response.js";
+import {
+  Http1ClientConnection,
+  type Http1ConnectionOwner,
+  type Http1Loss,
+  type Http1Request,
+} from "./http1-connection.js";
+import { type Http1Response, WholeResponse } from "./http1-whole-response.js";
 
-/** A request on its way. */
-export interface Http1Request {
+/** A call on its way. */
+export interface Http1Call {
   /** The request line and all headers but the length, each line ended. */
   readonly head: string;
   readonly body: Uint8Array | undefined;
@@ -23,16 +28,44 @@ export interface Http1PoolOptions {
 /** A connection that nobody uses is closed after this long, well before servers do it. */
 const idleMs = 30_000;
 
-/**
- * HTTP/1.1 connections that are kept alive, one request at a time on each. Requests are written by hand: one string, one write.
- */
-export class Http1Pool {
+/** Collects the answer of a call. */
+class CallRequest extends WholeResponse implements Http1Request {
+  readonly head: string;
+  readonly body: Uint8Array | undefined;
+  readonly isHead = false;
+  readonly #call: Http1Call;
+  readonly #endpoint: Endpoint;
+
+  constructor(call: Http1Call, endpoint: Endpoint, maxBytes: number) {
+    super(maxBytes);
+    this.head = call.head;
+    this.body = call.body;
+    this.#call = call;
+    this.#endpoint = endpoint;
+  }
+
+  end(): void {
+    this.#call.done(undefined, this.finish());
+  }
+
+  fail({ cause, connected }: Http1Loss): void {
+    const error = !connected
+      ? unreachable(this.#endpoint, cause)
+      : cause instanceof ConnectError
+        ? cause
+        : connectionLost(cause);
+    this.#call.done(error, undefined);
+  }
+}
+
+/** HTTP/1.1 connections for calls: a call waits while all of them are busy. */
+export class Http1Pool implements Http1ConnectionOwner {
   readonly #endpoint: Endpoint;
   readonly #tls: TransportOptions["tls"];
   readonly #options: Http1PoolOptions;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<Http1ClientConnection>();
   /** Those without a request, the latest used last: the others may close. */
-  readonly #idle: Connection[] = [];
+  readonly #idle: Http1ClientConnection[] = [];
   readonly #queue: Http1Request[] = [];
   #queueHead = 0;
   /** Sockets do not keep the process alive; this timer does, while calls run. */
@@ -47,17 +80,21 @@ export class Http1Pool {
     this.#timer = setInterval(() => this.#closeIdle(), 5000).unref();
   }
 
-  /** Sends a request as soon as a connection is free. Gives what cancels it. */
-  send(request: Http1Request): () => void {
+  /** Sends a call as soon as a connection is free. Gives what cancels it. */
+  send(call: Http1Call): () => void {
     if (this.#closed) {
-      request.done(new ConnectError("the transport is closed", Code.Canceled), undefined);
+      call.done(new ConnectError("the transport is closed", Code.Canceled), undefined);
       return ignore;
     }
     if (this.#running++ === 0) this.#timer.ref();
     let connection = this.#idle.pop();
-    while (connection !== undefined && !connection.usable) connection = this.#idle.pop();
+    while (connection !== undefined && !connection.usable) {
+      connection.destroy(undefined);
+      connection = this.#idle.pop();
+    }
+    const request = new CallRequest(call, this.#endpoint, this.#options.readMaxBytes);
     if (connection === undefined) {
-      if (this.#connections.size >= this.#options.maxConnections) return this.#enqueue(request);
+      if (this.#connections.size >= this.#options.maxConnections) return this.#enqueue(request, call);
       connection = this.#connect();
     }
     connection.send(request);
@@ -69,51 +106,42 @@ export class Http1Pool {
     this.#closed = true;
     clearInterval(this.#timer);
     const error = new ConnectError("the transport is closed", Code.Canceled);
-    for (const request of this.#queue.splice(this.#queueHead)) request.done(error, undefined);
+    for (const request of this.#queue.splice(this.#queueHead)) {
+      request.fail({ cause: error, connected: true, reused: false, answered: false });
+    }
     for (const connection of this.#connections) connection.destroy(error);
   }
 
-  #enqueue(request: Http1Request): () => void {
+  #enqueue(request: Http1Request, call: Http1Call): () => void {
     if (this.#queue.length - this.#queueHead >= this.#options.maxQueuedCalls) {
       this.#finished();
       const message = `all ${this.#options.maxConnections} connections are busy and ${this.#options.maxQueuedCalls} calls wait: slow down, or raise maxConnections or maxQueuedCalls`;
-      request.done(new ConnectError(message, Code.ResourceExhausted), undefined);
+      call.done(new ConnectError(message, Code.ResourceExhausted), undefined);
       return ignore;
     }
-    // Whoever takes it from the queue sends it on a connection that this does not know yet.
-    let connection: Connection | undefined;
-    let canceled = false;
-    this.#queue.push({
-      head: request.head,
-      body: request.body,
-      done: (error, response) => {
-        if (!canceled) request.done(error, response);
-      },
-    });
-    const queued = this.#queue[this.#queue.length - 1] as Http1Request;
+    this.#queue.push(request);
     return () => {
-      canceled = true;
-      const index = this.#queue.indexOf(queued, this.#queueHead);
+      const index = this.#queue.indexOf(request, this.#queueHead);
       if (index !== -1) {
         this.#queue.splice(index, 1);
         this.#finished();
         return;
       }
-      for (connection of this.#connections) connection.cancel(queued);
+      // Whoever took it from the queue sends it on a connection that this does not know.
+      for (const connection of this.#connections) connection.cancel(request);
     };
   }
 
-  #connect(): Connection {
-    const connection: Connection = new Connection(this.#endpoint, this.#tls, this.#options.readMaxBytes, {
-      free: () => this.#free(connection),
-      gone: () => this.#gone(connection),
-    });
+  #connect(): Http1ClientConnection {
+    const socket = connectSocket(this.#endpoint, this.#tls, "http/1.1");
+    const connecting = this.#endpoint.secure ? "secureConnect" : "connect";
+    const connection = new Http1ClientConnection(socket, connecting, idleMs, this);
     this.#connections.add(connection);
     return connection;
   }
 
   /** A connection has given its answer. */
-  #free(connection: Connection): void {
+  free(connection: Http1ClientConnection): void {
     const next = this.#next();
     if (next === undefined) this.#idle.push(connection);
     else connection.send(next);
@@ -121,11 +149,10 @@ export class Http1Pool {
   }
 
   /** A connection has ended; whoever waits gets a new one. */
-  #gone(connection: Connection): void {
+  gone(connection: Http1ClientConnection, idle: boolean): void {
     this.#connections.delete(connection);
-    const index = this.#idle.indexOf(connection);
-    if (index === -1) this.#finished();
-    else this.#idle.splice(index, 1);
+    if (!idle) this.#finished();
+    else if (this.#idle.includes(connection)) this.#idle.splice(this.#idle.indexOf(connection), 1);
     if (this.#closed) return;
     const next = this.#next();
     if (next !== undefined) this.#connect().send(next);
@@ -151,121 +178,6 @@ export class Http1Pool {
     for (const connection of [...this.#idle]) {
       if (now > connection.idleUntil) connection.destroy(undefined);
     }
-  }
-}
-
-interface ConnectionOwner {
-  free(): void;
-  gone(): void;
-}
-
-class Connection {
-  readonly #endpoint: Endpoint;
-  readonly #socket: Socket;
-  readonly #maxBytes: number;
-  readonly #owner: ConnectionOwner;
-  #request: Http1Request | undefined;
-  #reader: Http1ResponseReader;
-  #connected: boolean = false;
-  #ended: boolean = false;
-  idleUntil = Number.POSITIVE_INFINITY;
-
-  constructor(endpoint: Endpoint, tls: TransportOptions["tls"], maxBytes: number, owner: ConnectionOwner) {
-    this.#endpoint = endpoint;
-    this.#maxBytes = maxBytes;
-    this.#owner = owner;
-    this.#reader = new Http1ResponseReader(maxBytes);
-    const socket = connectSocket(endpoint, tls, "http/1.1");
-    this.#socket = socket;
-    socket.unref();
-    socket.once(endpoint.secure ? "secureConnect" : "connect", () => {
-      this.#connected = true;
-    });
-    socket.on("data", (chunk: Buffer) => this.#read(chunk));
-    socket.on("end", () => this.#readEnd());
-    socket.on("error", (error) => this.destroy(error));
-    socket.on("close", () => this.destroy(undefined));
-  }
-
-  get usable(): boolean {
-    return !this.#ended && performance.now() < this.idleUntil;
-  }
-
-  send(request: Http1Request): void {
-    this.#request = request;
-    const { head, body } = request;
-    if (body === undefined) {
-      this.#socket.write(`${head}\r\n`, "latin1");
-      return;
-    }
-    const text = `${head}content-length: ${body.length}\r\n\r\n`;
-    // One write for both; a large body is not copied for it.
-    if (body.length <= 64 * 1024) {
-      const bytes = Buffer.allocUnsafe(text.length + body.length);
-      bytes.write(text, 0, "latin1");
-      bytes.set(body, text.length);
-      this.#socket.write(bytes);
-      return;
-    }
-    this.#socket.cork();
-    this.#socket.write(text, "latin1");
-    this.#socket.write(body);
-    this.#socket.uncork();
-  }
-
-  /** HTTP/1.1 has no other way to call a request back than to close its connection. */
-  cancel(request: Http1Request): void {
-    if (this.#request !== request) return;
-    this.#request = undefined;
-    this.destroy(undefined);
-  }
-
-  destroy(cause: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#socket.destroy();
-    const request = this.#request;
-    this.#request = undefined;
-    this.#owner.gone();
-    if (request === undefined) return;
-    const error = !this.#connected
-      ? unreachable(this.#endpoint, cause)
-      : cause instanceof ConnectError
-        ? cause
-        : connectionLost(cause);
-    request.done(error, undefined);
-  }
-
-  #read(chunk: Buffer): void {
-    const request = this.#request;
-    // Nobody asked: such a connection cannot be trusted.
-    if (request === undefined) {
-      this.destroy(undefined);
-      return;
-    }
-    try {
-      const response = this.#reader.read(chunk);
-      if (response !== undefined) this.#answer(request, response);
-    } catch (error) {
-      this.destroy(error);
-    }
-  }
-
-  #readEnd(): void {
-    const response = this.#reader.end();
-    if (response !== undefined && this.#request) this.#answer(this.#request, response);
-    else this.destroy(undefined);
-  }
-
-  #answer(request: Http1Request, response: Http1Response): void {
-    this.#request = undefined;
-    if (response.keepAlive) {
-      this.#reader = new Http1ResponseReader(this.#maxBytes);
-      // A second earlier than the server closes it, so that no request crosses the close.
-      this.idleUntil = performance.now() + Math.min(idleMs, (response.keepAliveMs ?? idleMs * 2) - 1000);
-      this.#owner.free();
-    } else this.destroy(undefined);
-    request.done(undefined, response);
   }
 }
 

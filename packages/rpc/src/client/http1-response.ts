@@ -1,218 +1,228 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { readLimitError } from "../wire/limits.js";
+import { readFields } from "../wire/http1-fields.js";
 
 const maxHeadBytes = 64 * 1024;
+/** So many words before the response are listened to. */
+const maxInformations = 1000;
 const headEnd = Buffer.from("\r\n\r\n");
 const lineEnd = Buffer.from("\r\n");
-const empty = new Uint8Array(0);
 
-/** A whole response. */
-export interface Http1Response {
+/** What a response's head says about it. */
+export interface Http1ResponseHead {
   readonly status: number;
+  /** Names, in lower case, and values in turn, as they came. */
+  readonly fields: readonly string[];
   readonly contentType: string | undefined;
   readonly contentEncoding: string | undefined;
-  /** The header lines as they came; most callers never look at them. */
-  readonly lines: string;
-  readonly body: Uint8Array;
-  /** Whether the connection can take another request, and for how long if the server says. */
+  readonly contentLength: number | undefined;
+  readonly chunked: boolean;
+  /** Whether the connection can take another request after it, and for how long if the server says. */
   readonly keepAlive: boolean;
   readonly keepAliveMs: number | undefined;
 }
 
-/** What a response's head says about it. */
-interface Head {
-  status: number;
-  lines: string;
-  contentType: string | undefined;
-  contentEncoding: string | undefined;
-  contentLength: number | undefined;
-  chunked: boolean;
-  keepAlive: boolean;
-  keepAliveMs: number | undefined;
+/** Who is told of a response while it is read. What they throw ends the connection. */
+export interface Http1ResponseSink {
+  /** A word before the response (1xx). */
+  information(head: Http1ResponseHead): void;
+  /** The response begins; `bodiless` if no body follows. */
+  begin(head: Http1ResponseHead, bodiless: boolean): void;
+  /** A part of its body, which is valid for the moment. */
+  data(part: Buffer): void;
 }
 
-/**
- * Reads one response from the chunks of a connection. Usually all of it is in the first one, and then the body is the only thing
- * that is copied: into bytes of its own, because decoded `bytes` fields are views of them.
- */
+/** What comes next of a response. */
+type State = "head" | "sized" | "size" | "chunk" | "chunk-end" | "trailers" | "until-end" | "done";
+
+/** Reads one response from the chunks of a connection, and keeps nothing of it but a part of a line. */
 export class Http1ResponseReader {
-  readonly #maxBytes: number;
+  readonly #sink: Http1ResponseSink;
+  /** Whether the request was a HEAD: then no body follows. */
+  readonly #isHead: boolean;
   #pending: Buffer | undefined;
-  #head: Head | undefined;
-  #parts: Uint8Array[] = [];
-  #size = 0;
+  #state: State = "head";
+  #head: Http1ResponseHead | undefined;
+  /** Of the body, or the chunk at hand, this much has not come yet. */
+  #left = 0;
+  #informations = 0;
+  #surplus: boolean = false;
+  /** What came after a body in chunks: names and values in turn. */
+  trailers: readonly string[] = [];
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  /** Whether nothing of a response has arrived. */
-  get untouched(): boolean {
-    return this.#pending === undefined && this.#head === undefined;
-  }
-
-  /** Takes a chunk; gives the response when it is whole. Throws when it is none, or too large. */
-  read(chunk: Buffer): Http1Response | undefined {
-    let buffer = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk]);
-    this.#pending = undefined;
-    while (this.#head === undefined) {
-      const end = buffer.indexOf(headEnd);
-      if (end === -1 ? buffer.length > maxHeadBytes : end > maxHeadBytes) throw malformed("its head is too large");
-      if (end === -1) {
-        this.#pending = buffer;
-        return undefined;
-      }
-      const head = parseHead(buffer.toString("latin1", 0, end));
-      buffer = buffer.subarray(end + headEnd.length);
-      // Interim responses announce another one.
-      if (head.status >= 200) this.#head = head;
-    }
-    const { contentLength, chunked, status } = this.#head;
-    if (status === 204 || status === 304) return this.#finish(this.#head, empty, buffer.length);
-    if (chunked) return this.#readChunks(this.#head, buffer);
-    if (contentLength === undefined) {
-      this.#keep(buffer);
-      return undefined;
-    }
-    if (contentLength > this.#maxBytes) throw readLimitError(this.#maxBytes, contentLength);
-    if (this.#size === 0 && buffer.length >= contentLength) {
-      const body = contentLength === 0 ? empty : new Uint8Array(buffer.subarray(0, contentLength));
-      return this.#finish(this.#head, body, buffer.length - contentLength);
-    }
-    this.#keep(buffer);
-    if (this.#size < contentLength) return undefined;
-    return this.#finish(this.#head, this.#join(contentLength), this.#size - contentLength);
-  }
-
-  /** The connection has ended: that is the end of a body without a length. */
-  end(): Http1Response | undefined {
-    const head = this.#head;
-    if (head === undefined || head.chunked || head.contentLength !== undefined) return undefined;
-    return this.#finish({ ...head, keepAlive: false }, this.#join(this.#size), 0);
-  }
-
-  #keep(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#size += bytes.length;
-    if (this.#head?.contentLength === undefined && this.#size > this.#maxBytes) throw readLimitError(this.#maxBytes);
-    this.#parts.push(bytes);
-  }
-
-  #readChunks(head: Head, bytes: Buffer): Http1Response | undefined {
-    let buffer = bytes;
-    for (;;) {
-      const end = buffer.indexOf(lineEnd);
-      if (end === -1) {
-        if (buffer.length > maxHeadBytes) throw malformed("a chunk's size is too long");
-        break;
-      }
-      const text = buffer.toString("latin1", 0, end).split(";", 1)[0]?.trim() ?? "";
-      if (!/^[0-9a-f]{1,8}$/i.test(text)) throw malformed("a chunk's size is no number");
-      const size = Number.parseInt(text, 16);
-      const start = end + lineEnd.length;
-      if (size === 0) {
-        const rest = endOfTrailers(buffer, start);
-        if (rest === undefined) break;
-        return this.#finish(head, this.#join(this.#size), rest);
-      }
-      if (this.#size + size > this.#maxBytes) throw readLimitError(this.#maxBytes);
-      if (buffer.length < start + size + lineEnd.length) break;
-      this.#keep(buffer.subarray(start, start + size));
-      buffer = buffer.subarray(start + size + lineEnd.length);
-    }
-    this.#pending = buffer;
-    return undefined;
-  }
-
-  #join(length: number): Uint8Array {
-    const body = new Uint8Array(length);
-    let offset = 0;
-    for (const part of this.#parts) {
-      const fitting = offset + part.length > length ? part.subarray(0, length - offset) : part;
-      body.set(fitting, offset);
-      offset += fitting.length;
-    }
-    return body;
+  constructor(sink: Http1ResponseSink, isHead: boolean) {
+    this.#sink = sink;
+    this.#isHead = isHead;
   }
 
   /** Bytes after a response belong to no request: such a connection cannot be trusted with another. */
-  #finish(head: Head, body: Uint8Array, surplus: number): Http1Response {
-    const { status, contentType, contentEncoding, lines, keepAliveMs } = head;
-    const keepAlive = head.keepAlive && surplus === 0;
-    return { status, contentType, contentEncoding, lines, body, keepAlive, keepAliveMs };
+  get keepAlive(): boolean {
+    return this.#head?.keepAlive === true && !this.#surplus;
+  }
+
+  get keepAliveMs(): number | undefined {
+    return this.#head?.keepAliveMs;
+  }
+
+  /** Takes a chunk; says whether the response is whole. Throws when it is none. */
+  read(chunk: Buffer): boolean {
+    const buffer = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#pending = undefined;
+    let at = 0;
+    while (at !== -1 && this.#state !== "done") {
+      const next = this.#step(buffer, at);
+      if (next === -1 && at < buffer.length) this.#pending = at === 0 ? buffer : buffer.subarray(at);
+      at = next;
+    }
+    if (this.#state !== "done") return false;
+    this.#surplus = at < buffer.length;
+    return true;
+  }
+
+  /** The connection has ended: says whether that is the end of a body without a length. */
+  end(): boolean {
+    if (this.#state !== "until-end") return false;
+    this.#surplus = true;
+    return true;
+  }
+
+  /** Reads what is next; gives where it ends, or -1 if more must come first. */
+  #step(buffer: Buffer, at: number): number {
+    switch (this.#state) {
+      case "head":
+        return this.#readHead(buffer, at);
+      case "sized":
+      case "chunk":
+      case "until-end":
+        return this.#readData(buffer, at);
+      case "size":
+        return this.#readSize(buffer, at);
+      case "chunk-end":
+        if (buffer.length < at + 2) return -1;
+        if (buffer.compare(lineEnd, 0, 2, at, at + 2) !== 0) throw malformed("a chunk is longer than its size");
+        this.#state = "size";
+        return at + 2;
+      default:
+        return this.#readTrailers(buffer, at);
+    }
+  }
+
+  #readHead(buffer: Buffer, at: number): number {
+    const end = buffer.indexOf(headEnd, at);
+    if ((end === -1 ? buffer.length : end) - at > maxHeadBytes) throw malformed("its head is too large");
+    if (end === -1) return -1;
+    const head = parseHead(buffer.toString("latin1", at, end + 2));
+    if (head.status === 101) throw malformed("it changes the protocol, which nobody asked for");
+    // Interim responses announce another one.
+    if (head.status < 200) {
+      if (++this.#informations > maxInformations) throw malformed("it does not come to an end");
+      this.#sink.information(head);
+      return end + headEnd.length;
+    }
+    this.#head = head;
+    const { status, contentLength, chunked } = head;
+    const bodiless = this.#isHead || status === 204 || status === 304 || contentLength === 0;
+    this.#left = contentLength ?? 0;
+    this.#state = bodiless ? "done" : chunked ? "size" : contentLength === undefined ? "until-end" : "sized";
+    this.#sink.begin(head, bodiless);
+    return end + headEnd.length;
+  }
+
+  #readData(buffer: Buffer, at: number): number {
+    if (at === buffer.length) return -1;
+    const end = this.#state === "until-end" ? buffer.length : Math.min(at + this.#left, buffer.length);
+    this.#left -= end - at;
+    const state = this.#state;
+    if (state !== "until-end" && this.#left === 0) this.#state = state === "chunk" ? "chunk-end" : "done";
+    this.#sink.data(buffer.subarray(at, end));
+    return end;
+  }
+
+  #readSize(buffer: Buffer, at: number): number {
+    const end = buffer.indexOf(lineEnd, at);
+    if ((end === -1 ? buffer.length : end) - at > maxHeadBytes) throw malformed("a chunk's size is too long");
+    if (end === -1) return -1;
+    const text = buffer.toString("latin1", at, end).split(";", 1)[0]?.trim() ?? "";
+    if (!/^[0-9a-f]{1,8}$/i.test(text)) throw malformed("a chunk's size is no number");
+    this.#left = Number.parseInt(text, 16);
+    this.#state = this.#left === 0 ? "trailers" : "chunk";
+    return end + lineEnd.length;
+  }
+
+  /** After the last chunk come trailers, and an empty line. */
+  #readTrailers(buffer: Buffer, at: number): number {
+    if (buffer.length < at + 2) return -1;
+    if (buffer[at] !== 0x0d) {
+      const end = buffer.indexOf(headEnd, at);
+      if ((end === -1 ? buffer.length : end) - at > maxHeadBytes) throw malformed("its trailers are too large");
+      if (end === -1) return -1;
+      this.trailers = fieldsOf(buffer.toString("latin1", at, end + 2), 0);
+      this.#state = "done";
+      return end + headEnd.length;
+    }
+    if (buffer[at + 1] !== 0x0a) throw malformed("its trailers are no lines");
+    this.#state = "done";
+    return at + 2;
   }
 }
 
-function parseHead(text: string): Head {
+function fieldsOf(text: string, start: number): string[] {
+  const fields: string[] = [];
+  const areFields = readFields(text, start, (name, value) => fields.push(name, value) > 0);
+  if (!areFields) throw malformed("a header line is none");
+  return fields;
+}
+
+function parseHead(text: string): Http1ResponseHead {
   const firstEnd = text.indexOf("\r\n");
-  const first = firstEnd === -1 ? text : text.slice(0, firstEnd);
-  const match = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first);
+  const match = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [^\r\n\0]*)?$/.exec(text.slice(0, firstEnd));
   if (match === null) throw malformed("it is no HTTP/1.1 response");
-  const head: Head = {
-    status: Number(match[2]),
-    lines: firstEnd === -1 ? "" : text.slice(firstEnd + 2),
-    contentType: undefined,
-    contentEncoding: undefined,
-    contentLength: undefined,
-    chunked: false,
-    keepAlive: match[1] === "1",
-    keepAliveMs: undefined,
-  };
-  forEachLine(head.lines, (name, value) => {
-    switch (name) {
+  let contentType: string | undefined;
+  let contentEncoding: string | undefined;
+  let contentLength: number | undefined;
+  let chunked = false;
+  let keepAlive = match[1] === "1";
+  let keepAliveMs: number | undefined;
+  const fields = fieldsOf(text, firstEnd + 2);
+  for (let index = 0; index < fields.length; index += 2) {
+    const value = fields[index + 1] as string;
+    switch (fields[index]) {
       case "content-type":
-        head.contentType = value;
+        contentType = value;
         break;
       case "content-encoding":
-        head.contentEncoding = value;
+        contentEncoding = value;
         break;
       case "content-length":
-        if (!/^\d{1,15}$/.test(value) || (head.contentLength !== undefined && head.contentLength !== Number(value))) {
+        if (!/^\d{1,15}$/.test(value) || contentLength !== undefined)
           throw malformed("its content-length is no length");
-        }
-        head.contentLength = Number(value);
+        contentLength = Number(value);
         break;
       case "transfer-encoding":
-        if (value.toLowerCase() !== "chunked") throw malformed(`its transfer-encoding is ${value}`);
-        head.chunked = true;
+        if (value.toLowerCase() !== "chunked" || chunked) throw malformed(`its transfer-encoding is ${value}`);
+        chunked = true;
         break;
       case "connection":
-        if (/\bclose\b/i.test(value)) head.keepAlive = false;
-        else if (/\bkeep-alive\b/i.test(value)) head.keepAlive = true;
+        if (/\bclose\b/i.test(value)) keepAlive = false;
+        else if (/\bkeep-alive\b/i.test(value)) keepAlive = true;
         break;
       case "keep-alive": {
         const timeout = /\btimeout=(\d{1,6})\b/.exec(value);
-        if (timeout) head.keepAliveMs = Number(timeout[1]) * 1000;
+        if (timeout) keepAliveMs = Number(timeout[1]) * 1000;
         break;
       }
     }
-  });
-  return head;
-}
-
-/** Calls back for each header line, with a lower-case name. */
-export function forEachLine(lines: string, line: (name: string, value: string) => void): void {
-  let start = 0;
-  while (start < lines.length) {
-    let end = lines.indexOf("\r\n", start);
-    if (end === -1) end = lines.length;
-    const colon = lines.indexOf(":", start);
-    if (colon <= start || colon > end) throw malformed("a header line has no name");
-    line(lines.slice(start, colon).toLowerCase(), lines.slice(colon + 1, end).trim());
-    start = end + 2;
   }
-}
-
-/** After the last chunk come trailers, which mean nothing here, and an empty line; gives how many bytes come after it. */
-function endOfTrailers(buffer: Buffer, start: number): number | undefined {
-  if (buffer.length < start + 2) return undefined;
-  if (buffer[start] === 0x0d) return buffer.length - start - 2;
-  const end = buffer.indexOf(headEnd, start);
-  if (end === -1) {
-    if (buffer.length - start > maxHeadBytes) throw malformed("its trailers are too large");
-    return undefined;
-  }
-  return buffer.length - end - headEnd.length;
+  if (chunked && contentLength !== undefined) throw malformed("it has a length and comes in chunks");
+  return {
+    status: Number(match[2]),
+    fields,
+    contentType,
+    contentEncoding,
+    contentLength,
+    chunked,
+    keepAlive,
+    keepAliveMs,
+  };
 }
 
 function malformed(why: string): ConnectError {

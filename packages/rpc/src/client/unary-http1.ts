@@ -7,9 +7,10 @@ import {
   fromConnectResponse,
   toConnectRequest,
 } from "../protocol-connect/unary-client.js";
+import { encodeHttp1RequestHead } from "../wire/http1-request.js";
 import type { ClientConfig } from "./config.js";
 import type { Http1Pool } from "./http1-pool.js";
-import { forEachLine, type Http1Response } from "./http1-response.js";
+import type { Http1Response } from "./http1-whole-response.js";
 import type { OutgoingCall } from "./outgoing-call.js";
 import type { UnaryAnswer } from "./unary-answer.js";
 
@@ -53,14 +54,11 @@ function send(
   });
 }
 
-/** Header values come from Headers or from here: none holds a line break. */
 function toHead(config: ClientConfig, { method, path, headers }: ConnectRequest): string {
-  let head = `${method} ${path} HTTP/1.1\r\nhost: ${config.endpoint.authority}\r\n`;
-  for (let index = 0; index < headers.length; index += 2) head += `${headers[index]}: ${headers[index + 1]}\r\n`;
-  return head;
+  return encodeHttp1RequestHead(method, path, config.endpoint.authority, headers);
 }
 
-function toConnectResponse({ status, contentType, contentEncoding, lines, body }: Http1Response): ConnectResponse {
+function toConnectResponse({ status, contentType, contentEncoding, fields, body }: Http1Response): ConnectResponse {
   return {
     status,
     contentType,
@@ -68,7 +66,9 @@ function toConnectResponse({ status, contentType, contentEncoding, lines, body }
     body,
     headers() {
       const headers = new Headers();
-      forEachLine(lines, (name, value) => headers.append(name, value));
+      for (let index = 0; index < fields.length; index += 2) {
+        headers.append(fields[index] as string, fields[index + 1] as string);
+      }
       return headers;
     },
   };

@@ -8,6 +8,7 @@ import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary
 import { type GrpcType, matchGrpc } from "../protocol-grpc/call.js";
 import { GrpcStreamCall } from "../protocol-grpc/stream-handler.js";
 import { GrpcUnaryCall } from "../protocol-grpc/unary-handler.js";
+import type { Http1RequestHead } from "../wire/http1-request-head.js";
 import type { Http2RequestHead } from "../wire/http2-request-head.js";
 import type { Delegate } from "./delegate.js";
 import {
@@ -20,6 +21,7 @@ import {
 import { limitBody, limitReader } from "./handed-limits.js";
 import type { Http1DirectExchange } from "./http1-direct-exchange.js";
 import { Http1Exchange } from "./http1-exchange.js";
+import { DirectWholeExchange, maxWholeBytes } from "./http1-whole-exchange.js";
 import type { Http2DirectExchange } from "./http2-direct-exchange.js";
 import { Http2Exchange } from "./http2-exchange.js";
 import { encodeRefusal } from "./refuse.js";
@@ -27,6 +29,8 @@ import { type ServedRoute, type Service, toSentError } from "./service.js";
 
 /** Sends each request the shortest way: refused, served directly, or handed to what serves everything else. */
 export interface Dispatcher {
+  /** Whether a request over HTTP/1.1 is served only when all of its body is there. */
+  needsWhole(head: Http1RequestHead): boolean;
   /** A plain call over HTTP/1.1; says whether it is served, and if not, nothing has happened to it. */
   onCall(exchange: Http1DirectExchange): boolean;
   /** The same over HTTP/2. */
@@ -133,6 +137,15 @@ export function createDispatcher({
       refuseForm(response as ServerResponse);
     else delegate(request, response);
   };
+  /** Has the proxy answer a request that is whole, unless it leaves that to `handle`. */
+  const passWhole = (exchange: Http1DirectExchange): boolean => {
+    const body = exchange.takeWhole();
+    if (proxy?.handleWhole === undefined || body === undefined || body.length > maxWholeBytes) return false;
+    const refusal = refusalOf(exchange);
+    if (refusal === undefined) return proxy.handleWhole(new DirectWholeExchange(exchange, body, environment.secure));
+    refuse(exchange, refusal);
+    return true;
+  };
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     if (cors(request, response)) return;
     const exchange = new Http1Exchange(request, response, environment);
@@ -149,8 +162,13 @@ export function createDispatcher({
     hand(request, response);
   };
   return {
+    needsWhole: ({ url, headers }) => proxy?.handleWhole !== undefined && isProxied(url, headers),
     onCall(exchange) {
-      const route = plainRoute(exchange.url, exchange.head.headers);
+      const { method, url, head } = exchange;
+      if (isProxied(url, head.headers)) return passWhole(exchange);
+      // All else is Node's, whatever it is.
+      if (method !== "POST" || head.headers["content-length"] === undefined) return false;
+      const route = routes.get(url);
       const format = route && matchConnectUnary(route, exchange);
       if (route === undefined || format === undefined) return false;
       const refusal = refusalOf(exchange);

@@ -1,8 +1,15 @@
 import type { Socket } from "node:net";
-import { type Http1RequestHead, readHttp1RequestHead } from "../wire/http1-request-head.js";
-import { encodeHttp1Response } from "../wire/http1-response.js";
+import { type Http1RequestHead, isHeadPart, readHttp1RequestHead } from "../wire/http1-request-head.js";
+import {
+  type BodyFraming,
+  type ConnectionTerms,
+  encodeHttp1Head,
+  encodeHttp1Information,
+  encodeHttp1Response,
+} from "../wire/http1-response.js";
 import type { ExchangeEnvironment } from "./exchange.js";
 import { type DirectConnection, Http1DirectExchange } from "./http1-direct-exchange.js";
+import { Http1Part } from "./http1-part.js";
 import type { Watched } from "./watch.js";
 
 /** How connections are served. */
@@ -14,20 +21,29 @@ export interface Http1Serving {
   readonly headersTimeoutMs: number;
   /** How long a connection may be idle after an answer, in ms. */
   readonly keepAliveMs: number;
+  /** Whether a request is served only when all of its body is there. Default: none is. */
+  needsWhole?(head: Http1RequestHead): boolean;
+  /** How long a request may take to be there, then, before the connection is handed over. Default: as long as a client may take to begin, head and all. */
+  readonly wholeWithinMs?: number;
   /** Serves a request, or says that it is not for here before anything has happened to it. */
   serve(exchange: Http1DirectExchange): boolean;
   /** Takes a connection over, for good. What was read of the request at hand has been put back. */
   handOver(socket: Socket): void;
   /** Told when a connection has ended or is handed over. */
   left(connection: Http1Connection): void;
+  /** What a client is told whose connection ends while it is idle. Whatever it has sent by then is dropped. Default: nothing. */
+  readonly farewell?: string;
 }
 
 /** So many bytes of further requests are kept while one is served; then the client has to wait. */
 const readAheadBytes = 64 * 1024;
 
+/** So long a client may take to end its side of a connection, in ms. */
+const farewellMs = 1000;
+
 /**
- * An HTTP/1.1 connection as long as all that comes are plain calls of routes, one after the other: their heads are read, and their answers written,
- * at a fraction of what `node:http` takes. The first request that is anything else goes to `node:http`, and the connection with it.
+ * An HTTP/1.1 connection as long as all that comes are plain requests that are served here, one after the other: their heads are read, and their
+ * answers written, at a fraction of what `node:http` takes. The first request that is anything else goes to `node:http`, and the connection with it.
  */
 export class Http1Connection implements DirectConnection, Watched {
   readonly #socket: Socket;
@@ -40,12 +56,16 @@ export class Http1Connection implements DirectConnection, Watched {
   #missing = 0;
   /** It has its answer already; what is missing will be dropped. */
   #answered: boolean = false;
+  /** The connection ends with the answer that is being written. */
+  #ends: boolean = false;
   /** What came after it. */
   #waiting: Buffer | undefined;
+  /** A request that is not there as a whole. */
+  readonly #part: Http1Part;
   #reading: boolean = false;
   /** The client does not take what is written. */
   #full: boolean = false;
-  /** The last answer did not leave at once. */
+  /** What was written last did not leave at once. */
   #unread: boolean = false;
   #draining: boolean = false;
   /** Nothing that comes is for here any more. */
@@ -56,6 +76,7 @@ export class Http1Connection implements DirectConnection, Watched {
   constructor(socket: Socket, serving: Http1Serving) {
     this.#socket = socket;
     this.#serving = serving;
+    this.#part = new Http1Part(serving.wholeWithinMs, (bytes) => void this.#handOver(bytes, 0));
     socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
@@ -77,8 +98,9 @@ export class Http1Connection implements DirectConnection, Watched {
   }
 
   /** Reads what comes, from the connection's first bytes on. */
-  read(bytes: Buffer): void {
+  read(received: Buffer): void {
     this.#reading = true;
+    const bytes = this.#part.join(received);
     let offset = 0;
     while (offset < bytes.length && !this.#over) {
       if (this.#missing > 0) offset = this.#receive(bytes, offset);
@@ -92,33 +114,68 @@ export class Http1Connection implements DirectConnection, Watched {
   }
 
   answer(status: number, headers: string[], body: Uint8Array, last: boolean): void {
-    const socket = this.#socket;
     if (this.gone) return;
-    const { watch, writeTimeoutMs } = this.#serving.environment;
-    const { keepAliveMs } = this.#serving;
-    const ends = last || this.#draining || asksToClose(headers);
-    const buffers = encodeHttp1Response(status, headers, body, { last: ends, keepAliveSeconds: keepAliveMs / 1000 });
-    if (buffers.length > 1) socket.cork();
-    for (const buffer of buffers) this.#full = !socket.write(buffer);
-    if (buffers.length > 1) socket.uncork();
+    const bodiless = this.#exchange?.method === "HEAD" || status === 204 || status === 304;
+    this.write(encodeHttp1Response(status, headers, body, this.#terms(headers, last), bodiless));
+    this.finish();
+  }
+
+  inform(status: number, headers: string[]): void {
+    if (!this.gone) this.write([encodeHttp1Information(status, headers)]);
+  }
+
+  begin(status: number, headers: string[], framing: BodyFraming): void {
+    if (!this.gone) this.write([encodeHttp1Head(status, headers, framing, this.#terms(headers, false))]);
+  }
+
+  write(parts: readonly (string | Uint8Array)[]): boolean {
+    const socket = this.#socket;
+    if (this.gone) return true;
+    if (parts.length > 1) socket.cork();
+    for (const part of parts) {
+      if (typeof part === "string") this.#full = !socket.write(part, "latin1");
+      else this.#full = !socket.write(part);
+    }
+    if (parts.length > 1) socket.uncork();
+    if (this.#full) {
+      this.#unread = true;
+      this.environment.watch.add(this, this.environment.writeTimeoutMs);
+    }
+    return !this.#full;
+  }
+
+  finish(): void {
+    const { watch, writeTimeoutMs, bodyTimeoutMs } = this.environment;
     // Bytes that the kernel did not take wait for the client to read.
-    this.#unread = socket.writableLength > 0;
+    this.#unread = this.#socket.writableLength > 0;
     this.#answered = this.#missing > 0;
     if (!this.#answered) this.#exchange = undefined;
-    watch.add(this, this.#unread ? writeTimeoutMs : this.#answered ? this.environment.bodyTimeoutMs : keepAliveMs);
-    if (ends) this.#end();
+    watch.add(this, this.#unread ? writeTimeoutMs : this.#answered ? bodyTimeoutMs : this.#serving.keepAliveMs);
+    if (this.#ends || this.#draining) this.#end();
     else if (!this.#reading) this.#goOn();
+  }
+
+  breakOff(): void {
+    this.#socket.destroy();
   }
 
   /** Ends the connection at once when it is idle, or with its next answer. */
   drain(): void {
     this.#draining = true;
-    if (this.#exchange === undefined && this.#waiting === undefined) this.#end();
+    if (this.#exchange !== undefined || this.#waiting !== undefined || this.#part.isThere || this.#over) return;
+    const { farewell } = this.#serving;
+    if (farewell === undefined || this.gone) this.#end();
+    else {
+      // What the client may be sending is still taken, for a moment: were it refused, the farewell could be lost.
+      this.#over = true;
+      this.#socket.end(farewell, "latin1");
+      this.environment.watch.add(this, farewellMs);
+    }
   }
 
   expire(): void {
-    const { watch } = this.#serving.environment;
-    const busy = this.#exchange !== undefined && !this.#answered;
+    const { watch } = this.environment;
+    const busy = this.#exchange !== undefined && !this.#answered && !this.#full;
     const taken = this.#unread && this.#socket.writableLength === 0 && !this.#answered;
     if (busy || taken) {
       this.#unread = false;
@@ -126,15 +183,32 @@ export class Http1Connection implements DirectConnection, Watched {
     } else this.#socket.destroy();
   }
 
+  #terms(headers: readonly string[], last: boolean): ConnectionTerms {
+    this.#ends = last || this.#draining || asksToClose(headers);
+    return { last: this.#ends, keepAliveSeconds: this.#serving.keepAliveMs / 1000 };
+  }
+
   /** Reads the head at the offset and has its request served; gives the offset after what it took. */
   #begin(bytes: Buffer, offset: number): number {
+    const { maxHeaderBytes, wholeWithinMs } = this.#serving;
     const head = this.#readHead(bytes, offset);
-    if (head === undefined) return this.#handOver(bytes, offset);
+    if (head === undefined) {
+      // Where a connection may be handed over that is done at once: the other way waits as well.
+      const waits = wholeWithinMs === undefined && isHeadPart(bytes, offset, maxHeaderBytes);
+      return waits && this.#serving.needsWhole !== undefined
+        ? this.#await(bytes, offset)
+        : this.#handOver(bytes, offset);
+    }
     const bodyStart = offset + head.length;
     const bodyEnd = Math.min(bodyStart + head.contentLength, bytes.length);
+    const missing = bodyStart + head.contentLength - bodyEnd;
+    if (missing > 0 && this.#serving.needsWhole?.(head)) {
+      return head.contentLength > readAheadBytes ? this.#handOver(bytes, offset) : this.#await(bytes, offset);
+    }
+    this.#part.drop();
     const exchange = new Http1DirectExchange(this, head, bytes.subarray(bodyStart, bodyEnd));
     this.#exchange = exchange;
-    this.#missing = bodyStart + head.contentLength - bodyEnd;
+    this.#missing = missing;
     if (this.#serving.serve(exchange)) return bodyEnd;
     this.#exchange = undefined;
     this.#missing = 0;
@@ -154,6 +228,13 @@ export class Http1Connection implements DirectConnection, Watched {
     return head;
   }
 
+  #await(bytes: Buffer, offset: number): number {
+    if (this.#part.keep(bytes.subarray(offset))) {
+      this.environment.watch.add(this, this.#serving.headersTimeoutMs);
+    }
+    return bytes.length;
+  }
+
   #receive(bytes: Buffer, offset: number): number {
     const end = Math.min(offset + this.#missing, bytes.length);
     this.#missing -= end - offset;
@@ -161,7 +242,7 @@ export class Http1Connection implements DirectConnection, Watched {
       if (this.#missing === 0) {
         this.#answered = false;
         this.#exchange = undefined;
-        this.#serving.environment.watch.add(this, this.#serving.keepAliveMs);
+        this.environment.watch.add(this, this.#serving.keepAliveMs);
         if (this.#draining) this.#end();
       }
     } else this.#exchange?.receive(bytes.subarray(offset, end), this.#missing === 0);
@@ -201,13 +282,18 @@ export class Http1Connection implements DirectConnection, Watched {
 
   #leave(): void {
     const socket = this.#socket;
-    this.#over = true;
-    this.#serving.environment.watch.delete(this);
+    this.#forget();
     socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     socket.off("error", ignore);
     socket.off("close", this.#onClose);
+  }
+
+  #forget(): void {
+    this.#over = true;
+    this.#part.drop();
+    this.environment.watch.delete(this);
     this.#serving.left(this);
   }
 
@@ -220,19 +306,19 @@ export class Http1Connection implements DirectConnection, Watched {
   readonly #onDrain = (): void => {
     this.#full = false;
     if (this.#exchange === undefined) this.#goOn();
+    else this.#exchange.drained();
   };
 
   /** As with `node:http`, a client that ends while its call is served has given it up. */
   readonly #onEnd = (): void => {
     this.#over = true;
+    this.#part.drop();
     this.#exchange?.lose();
     this.#socket.end();
   };
 
   readonly #onClose = (): void => {
-    this.#over = true;
-    this.#serving.environment.watch.delete(this);
-    this.#serving.left(this);
+    this.#forget();
     this.#exchange?.lose();
   };
 }

@@ -1,26 +1,31 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { toRequestHeaders } from "../call/lazy-headers.js";
 import type { Http1RequestHead } from "../wire/http1-request-head.js";
+import type { BodyFraming } from "../wire/http1-response.js";
 import { readLimitError } from "../wire/limits.js";
 import { BodyCollector, bodyTimedOut, empty } from "./body-collector.js";
 import { type Exchange, type ExchangeEnvironment, joinHeader, toUrl } from "./exchange.js";
+import { AnswerStream, type AnswerTarget } from "./http1-answer-stream.js";
 import type { Watched } from "./watch.js";
 
 /** What an exchange needs of the connection that carries it. */
-export interface DirectConnection {
+export interface DirectConnection extends AnswerTarget {
   readonly environment: ExchangeEnvironment;
   readonly remoteAddress: string | undefined;
   /** Whether the client is gone, or its connection ends. */
   readonly gone: boolean;
   /** Writes the answer of the exchange at hand; after the last one the connection ends. */
   answer(status: number, headers: string[], body: Uint8Array, last: boolean): void;
+  /** Writes a word before the answer. */
+  inform(status: number, headers: string[]): void;
+  /** Writes the head of an answer whose body follows. */
+  begin(status: number, headers: string[], framing: BodyFraming): void;
 }
 
 type BodyReader = (error: ConnectError | undefined, body: Uint8Array) => void;
 
 /** An exchange over an HTTP/1.1 connection that is read here, without `node:http`. */
 export class Http1DirectExchange implements Exchange, Watched {
-  readonly method = "POST";
   readonly head: Http1RequestHead;
   readonly #connection: DirectConnection;
   watchedUntil = 0;
@@ -32,11 +37,24 @@ export class Http1DirectExchange implements Exchange, Watched {
   #onGone: ((reason: ConnectError) => void) | undefined;
   #last: boolean = false;
   #responded: boolean = false;
+  #stream: AnswerStream | undefined;
 
   constructor(connection: DirectConnection, head: Http1RequestHead, first: Uint8Array) {
     this.#connection = connection;
     this.head = head;
     this.#first = first;
+  }
+
+  get method(): string {
+    return this.head.method;
+  }
+
+  get responded(): boolean {
+    return this.#responded;
+  }
+
+  get gone(): boolean {
+    return this.#connection.gone;
   }
 
   get url(): string {
@@ -75,6 +93,11 @@ export class Http1DirectExchange implements Exchange, Watched {
     }
   }
 
+  /** The body, if all of it came with the head. */
+  takeWhole(): Uint8Array | undefined {
+    return this.#first.length === this.head.contentLength ? this.#first : undefined;
+  }
+
   /** More of the body; what nobody waits for is dropped. */
   receive(part: Uint8Array, complete: boolean): void {
     this.#body?.add(part);
@@ -85,8 +108,38 @@ export class Http1DirectExchange implements Exchange, Watched {
     // A second answer would be taken for the next request's.
     if (this.#responded) return;
     this.#responded = true;
+    const onGone = this.#onGone;
     this.#onGone = undefined;
-    this.#connection.answer(status, headers, body, this.#last);
+    try {
+      this.#connection.answer(status, headers, body, this.#last);
+    } catch (error) {
+      // It cannot be written, so nothing was.
+      this.#responded = false;
+      this.#onGone = onGone;
+      throw error;
+    }
+  }
+
+  inform(status: number, headers: string[]): void {
+    if (!this.#responded) this.#connection.inform(status, headers);
+  }
+
+  /** Begins an answer whose body is written as it comes. */
+  begin(status: number, headers: string[], framing: BodyFraming): AnswerStream {
+    if (this.#responded || this.#connection.gone) return new AnswerStream(nowhere, framing).destroy();
+    this.#connection.begin(status, headers, framing);
+    this.#responded = true;
+    this.#stream = new AnswerStream(this.#connection, framing);
+    return this.#stream;
+  }
+
+  /** The client takes more of what is written. */
+  drained(): void {
+    this.#stream?.drained();
+  }
+
+  breakOff(): void {
+    this.#connection.breakOff();
   }
 
   onGone(gone: (reason: ConnectError) => void): void {
@@ -99,6 +152,7 @@ export class Http1DirectExchange implements Exchange, Watched {
     const gone = this.#onGone;
     this.#onGone = undefined;
     this.#finish(clientGone());
+    this.#stream?.destroy();
     gone?.(clientGone());
   }
 
@@ -118,6 +172,8 @@ export class Http1DirectExchange implements Exchange, Watched {
     else done(error, empty);
   }
 }
+
+const nowhere: AnswerTarget = { write: () => true, finish() {}, breakOff() {} };
 
 function clientGone(): ConnectError {
   return new ConnectError("the client went away", Code.Canceled);

@@ -33,7 +33,9 @@ export interface ListenerOptions {
   readonly tls: ServerTlsOptions | undefined;
   readonly proxy: ProxyHandler | undefined;
   readonly environment: ExchangeEnvironment;
-  /** Serves a plain call over HTTP/1.1, or says that it is for `h1`. */
+  /** Whether a request over HTTP/1.1 is served directly only when all of its body is there. */
+  readonly needsWhole: NonNullable<Http1Serving["needsWhole"]>;
+  /** Serves a plain request over HTTP/1.1, or says that it is for `h1`. */
   readonly onCall: Http1Serving["serve"];
   /** Serves a plain call over HTTP/2, or says that it is for `h2`. */
   readonly onHttp2Call: Http2Serving["serve"];
@@ -43,6 +45,9 @@ export interface ListenerOptions {
 
 /** How long an HTTP/1.1 connection may be idle after an answer. */
 const keepAliveMs = 65_000;
+
+/** How long a request that is served when it is whole may take to be so, before Node serves it as it comes. */
+const wholeWithinMs = 20;
 
 /** An HTTP/1.1 client may close its side after the request and still wants the answer. */
 const halfOpen = { noDelay: true, allowHalfOpen: true };
@@ -91,6 +96,8 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, ..
     maxHeaderBytes: limits.maxHeaderBytes,
     headersTimeoutMs: limits.headersTimeoutMs,
     keepAliveMs,
+    needsWhole: direct.needsWhole,
+    wholeWithinMs,
     serve: direct.onCall,
     handOver: (socket) => void h1.emit("connection", socket),
     left: (connection) => void connections.delete(connection),

@@ -48,7 +48,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
   const watch = createWatch(Math.min(1000, bodyTimeoutMs / 4, writeTimeoutMs / 4));
   const shutdown = new AbortController();
   const environment = { watch, bodyTimeoutMs, writeTimeoutMs, secure: options.tls !== undefined };
-  const { onCall, onHttp2Call, isHttp2Call, onRequest, onStream, onCheckContinue, onUpgrade } = createDispatcher({
+  const dispatcher = createDispatcher({
     service,
     routes,
     environment,
@@ -58,14 +58,13 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
     fallback: options.fallback ?? notFound,
     cors: createCors(options.allowedOrigins ?? []),
   });
+  const { onRequest, onStream, onCheckContinue, onUpgrade, ...direct } = dispatcher;
   const listener = createListener({
     limits,
     tls: options.tls,
     proxy: options.proxy,
     environment,
-    onCall,
-    onHttp2Call,
-    isHttp2Call,
+    ...direct,
   });
   listener.h1.on("request", onRequest);
   listener.h1.on("checkContinue", onCheckContinue);

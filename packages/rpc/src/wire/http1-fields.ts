@@ -1,0 +1,56 @@
+/** Which characters a header's name is made of (RFC 9110, section 5.6.2). */
+const inName = table((code) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(code)));
+/** Which characters a header's value is made of (RFC 9110, section 5.5). */
+const inValue = table((code) => code === 0x09 || (code >= 0x20 && code !== 0x7f));
+
+const carriageReturn = 0x0d;
+const lineFeed = 0x0a;
+const colon = 0x3a;
+
+/**
+ * Reads header lines, each with its end, and calls back for each with its name in lower case; false as soon as one is not as RFC 9112 writes it (a
+ * folded line, a bare line feed, a space before the colon …), or is not wanted.
+ */
+export function readFields(text: string, start: number, field: (name: string, value: string) => boolean): boolean {
+  let at = start;
+  while (at < text.length) {
+    let nameEnd = at;
+    while (inName[text.charCodeAt(nameEnd)] === 1) nameEnd++;
+    if (nameEnd === at || text.charCodeAt(nameEnd) !== colon) return false;
+    let lineEnd = nameEnd + 1;
+    while (inValue[text.charCodeAt(lineEnd)] === 1) lineEnd++;
+    if (text.charCodeAt(lineEnd) !== carriageReturn || text.charCodeAt(lineEnd + 1) !== lineFeed) return false;
+    if (!field(text.slice(at, nameEnd).toLowerCase(), trim(text, nameEnd + 1, lineEnd))) return false;
+    at = lineEnd + 2;
+  }
+  return true;
+}
+
+const isName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Also what is no byte: written as one, some characters would become a line's end. */
+const notInValue = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** A header's line. Throws if it would be more than one line, or no header: nothing of the kind is ever written. */
+export function fieldLine(name: string, value: string): string {
+  if (!isName.test(name) || notInValue.test(value)) {
+    throw new TypeError(`header ${JSON.stringify(name)} has a character that must not be written`);
+  }
+  return `${name}: ${value}\r\n`;
+}
+
+/** Without the spaces and tabs around it; String's own trim takes more than those. */
+function trim(text: string, start: number, end: number): string {
+  let from = start;
+  let to = end;
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+function table(includes: (code: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, code) => (includes(code) ? 1 : 0));
+}
