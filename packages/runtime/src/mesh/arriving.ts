@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { type Clock, ComponentError } from "@mecha/component";
 import type { Identity } from "@mecha/identity";
 import type { AppHealth } from "../app/health.js";
@@ -10,7 +9,6 @@ import { timeoutHeader, timeoutOf, tooLong } from "./deadline.js";
 import type { Inbound } from "./exchange.js";
 import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader, untouchedHeader } from "./headers.js";
 import { AnsweringWith } from "./inbound-proxy.js";
-import { fromStream } from "./inbound-stream.js";
 import { requireMethod } from "./method.js";
 import { normalizeTarget, withoutQuery } from "./path.js";
 import { appUnavailable, refuse } from "./refusal.js";
@@ -30,21 +28,29 @@ export interface ArrivalContext {
   readonly logger: RuntimeLogger;
 }
 
+/** A call of another runtime. */
+export interface Arrival {
+  /** The app that calls, as its certificate says. */
+  readonly caller: string;
+  /** The app that is called. */
+  readonly called: string | undefined;
+  readonly isWebSocket: boolean;
+  readonly inbound: Inbound;
+}
+
 /** Passes a call of another runtime to the app, with who calls; what the gate refuses, or the app does not answer, is answered here. */
 export async function arrive(
   context: ArrivalContext,
-  caller: string,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
+  { caller, called, isWebSocket, ...arrived }: Arrival,
 ): Promise<void> {
   const { identity, gate, health, telemetry, logger } = context;
   const self = identity.current.id.appId;
-  const isWebSocket = headers[":method"] === "CONNECT" && headers[":protocol"] === "websocket";
-  let inbound = telemetry.watch({ direction: "incoming", from: caller, to: self }, fromStream(stream, headers));
+  const { headers } = arrived.inbound;
+  let inbound = telemetry.watch({ direction: "incoming", from: caller, to: self }, arrived.inbound);
   let leave = () => {};
   try {
-    if (headers[":authority"] !== self) {
-      const message = `this is the runtime of app "${self}", not of "${headers[":authority"]}"`;
+    if (called !== self) {
+      const message = `this is the runtime of app "${self}", not of "${called}"`;
       throw new ComponentError("APP_NOT_FOUND", message, { metadata: { app: self } });
     }
     // The other runtime has done the same; but what the app gets is ours to answer for.
@@ -61,7 +67,7 @@ export async function arrive(
     const verdict = admitted instanceof Promise ? await admitted : admitted;
     leave = once(verdict.leave);
     if (verdict.answerHeaders !== undefined) inbound = new AnsweringWith(inbound, verdict.answerHeaders);
-    if (verdict.isPreflight === true) return void inbound.respond(204, {}, true);
+    if (verdict.isPreflight === true) return inbound.respondWhole(204, {}, new Uint8Array());
     if (verdict.refusal !== undefined) throw verdict.refusal;
     await pass(context, { caller, target, isWebSocket, inbound, verdict, leave });
   } catch (error) {
@@ -95,7 +101,7 @@ async function pass(context: ArrivalContext, { caller, target, isWebSocket, verd
   const all = forApp(context, { caller, headers, timeoutMs }, verdict);
   // What follows is no body until the app has granted it.
   if (isWebSocket) delete all["content-length"];
-  const request = { method, target, headers: all, hasBody, awaitsContinue };
+  const request = { method, target, headers: all, hasBody, awaitsContinue, whole: inbound.whole };
   const send = isWebSocket ? app.upgrade : await app.sender(String(headers["content-type"] ?? ""));
   let cancelTimer = () => {};
   let isOver = false;
@@ -139,6 +145,10 @@ function forApp(
 /** A request whose body may be as large as the app takes. */
 function limited(inbound: Inbound, maxBytes: number | undefined, logger: RuntimeLogger): Inbound {
   if (maxBytes === undefined || !inbound.hasBody) return inbound;
+  if (inbound.whole !== undefined) {
+    if (inbound.whole.byteLength > maxBytes) throw tooLarge(maxBytes);
+    return inbound;
+  }
   return limitBody(inbound, maxBytes, () => {
     if (inbound.responded) inbound.breakOff();
     else refuse(inbound, tooLarge(maxBytes), logger);

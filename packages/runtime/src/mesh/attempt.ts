@@ -1,4 +1,3 @@
-import type { ClientHttp2Session } from "node:http2";
 import type { Outcome } from "../policy/conditions.js";
 import { drawFault } from "../policy/sections/fault.js";
 import { codeOf, outcomeOf, tellsAtItsEnd } from "./answer-outcome.js";
@@ -10,8 +9,10 @@ import type { Inbound, OutboundRequest, Response, Send } from "./exchange.js";
 import { faultSend } from "./fault-send.js";
 import type { HeaderMap } from "./headers.js";
 import type { OutgoingContext } from "./outgoing.js";
+import type { PeerConnection } from "./peers.js";
 import { type Attempt as Ending, relay } from "./relay.js";
 import { sendHttp2 } from "./send-http2.js";
+import { sendWhole } from "./send-whole.js";
 
 /** What one attempt takes. */
 export interface AttemptOptions {
@@ -117,10 +118,15 @@ export class Attempt {
 
   #connect(): Send | Promise<Send> {
     const { app, endpoint, context } = this.#options;
-    const over = (session: ClientHttp2Session): Send => {
-      return (request, answer) => sendHttp2(session, app, request, answer);
+    const over = ({ session, lane }: PeerConnection): Send => {
+      return (request, answer) => {
+        if (request.whole === undefined) return sendHttp2(session, app, request, answer);
+        const sent = sendWhole({ client: lane.client, host: app, isRuntime: true }, request, answer);
+        if (sent === undefined) lane.grow();
+        return sent ?? sendHttp2(session, app, request, answer);
+      };
     };
-    const session = context.peers.session(app, endpoint.instance.address);
+    const session = context.peers.connection(app, endpoint.instance.address);
     return session instanceof Promise ? this.#unlessStopped(session).then(over) : over(session);
   }
 

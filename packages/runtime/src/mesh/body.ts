@@ -22,12 +22,34 @@ export interface Body {
 }
 
 /** A body that is sent once. */
-export function streamed(inbound: Inbound): Body {
+export function sentOnce(inbound: Inbound): Body {
+  return inbound.whole === undefined ? streamed(inbound) : inMemory(inbound.whole);
+}
+
+/** A body that can be sent again, if it is not too large. */
+export function replayable(inbound: Inbound, inAll: KeptBytes): Body {
+  return inbound.whole === undefined ? kept(inbound, inAll) : inMemory(inbound.whole);
+}
+
+/** A body that is there. */
+function inMemory(bytes: Uint8Array): Body {
+  return {
+    whole: true,
+    send(outbound) {
+      outbound.body?.write(bytes);
+      if (outbound.body !== undefined) outbound.finish({});
+    },
+    stop() {},
+    release() {},
+  };
+}
+
+function streamed(inbound: Inbound): Body {
   const { body } = inbound;
   return {
     whole: false,
     send(outbound) {
-      body.pipe(outbound.body, { end: false });
+      if (outbound.body !== undefined) body.pipe(outbound.body, { end: false });
       body.once("end", () => outbound.finish(inbound.trailers()));
     },
     stop: (outbound) => void body.unpipe(outbound.body),
@@ -36,7 +58,7 @@ export function streamed(inbound: Inbound): Body {
 }
 
 /** A body whose begin is kept while it is sent, so that it can be sent again if that was all of it, or all that has come. */
-export function replayable(inbound: Inbound, inAll: KeptBytes): Body {
+function kept(inbound: Inbound, inAll: KeptBytes): Body {
   const { body } = inbound;
   let chunks: Buffer[] = [];
   let bytes = 0;
@@ -68,7 +90,7 @@ export function replayable(inbound: Inbound, inAll: KeptBytes): Body {
     },
     send(outbound) {
       current = outbound;
-      for (const chunk of chunks) outbound.body.write(chunk);
+      for (const chunk of chunks) outbound.body?.write(chunk);
       if (ended) return outbound.finish(inbound.trailers());
       if (!isListening) {
         isListening = true;
@@ -78,7 +100,7 @@ export function replayable(inbound: Inbound, inAll: KeptBytes): Body {
           current?.finish(inbound.trailers());
         });
       }
-      body.pipe(outbound.body, { end: false });
+      if (outbound.body !== undefined) body.pipe(outbound.body, { end: false });
     },
     stop(outbound) {
       if (current === outbound) current = undefined;

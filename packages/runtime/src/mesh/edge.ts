@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { type Clock, ComponentError } from "@mecha/component";
+import type { WholeExchange } from "@mecha/rpc";
 import type { Policies } from "../policy/policies.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Inbound } from "./exchange.js";
@@ -37,11 +38,15 @@ export function createEdge({ appId, outgoing, policies, clock, logger }: EdgeOpt
   const front = createFront({ outgoing, token: undefined, allow, before, options: { disguise }, logger });
   return {
     handle(request, response) {
-      introduce(request);
+      introduce(originOf(request));
       front.handle(request, response);
     },
+    handleWhole(exchange) {
+      introduce(exchange);
+      front.handleWhole(exchange);
+    },
     upgrade(request, socket, head) {
-      introduce(request);
+      introduce(originOf(request));
       front.upgrade(request, socket, head);
     },
   };
@@ -70,13 +75,19 @@ function disguise(error: unknown): unknown {
   }
 }
 
+type Origin = Pick<WholeExchange, "headers" | "remoteAddress" | "secure">;
+
+const originOf = ({ headers, socket }: IncomingMessage): Origin => {
+  return { headers, remoteAddress: socket.remoteAddress, secure: "encrypted" in socket };
+};
+
 /** Says where a call is from. What it says of that itself anybody can write. */
-function introduce({ headers, socket }: IncomingMessage): void {
+function introduce({ headers, remoteAddress, secure }: Origin): void {
   // A caller who names a header in `connection` would have it left out on the way.
   for (const name of namesIn(headers.connection ?? "")) if (name !== "upgrade") delete headers[name];
   for (const name of Object.keys(headers)) if (saysOrigin(name)) delete headers[name];
   delete headers.connection;
-  headers["x-forwarded-for"] = socket.remoteAddress ?? "";
-  headers["x-forwarded-proto"] = "encrypted" in socket ? "https" : "http";
+  headers["x-forwarded-for"] = remoteAddress ?? "";
+  headers["x-forwarded-proto"] = secure ? "https" : "http";
   headers["x-forwarded-host"] = String(headers[":authority"] ?? headers.host ?? "");
 }

@@ -11,6 +11,8 @@ export interface Inbound {
   /** Whether a body follows. */
   readonly hasBody: boolean;
   readonly body: Readable;
+  /** The whole body, if it is small and there already, none included: then nobody need read the stream, which is made only for who does. */
+  readonly whole: Uint8Array | undefined;
   /** Whether the sender waits for a word before it sends the body (`expect: 100-continue`). */
   readonly awaitsContinue: boolean;
   /** The trailers of the body, once it has ended. */
@@ -19,8 +21,10 @@ export interface Inbound {
   sendContinue(): void;
   /** Sends early hints (103) and the like. */
   sendInformation(status: number, headers: HeaderMap): void;
-  /** Begins the answer; `ends` if no body follows. */
-  respond(status: number, headers: HeaderMap, ends: boolean): Writable;
+  /** Begins an answer whose body follows. */
+  respond(status: number, headers: HeaderMap): Writable;
+  /** Sends the whole answer; with no bytes if it has no body, whatever its headers say of one (HEAD). */
+  respondWhole(status: number, headers: HeaderMap, body: Uint8Array): void;
   /** Ends an answer that had a body. */
   finish(trailers: HeaderMap): void;
   /** Breaks the answer off, so that the sender does not take it for whole. */
@@ -33,8 +37,8 @@ export interface Inbound {
 
 /** The same request on its way on. */
 export interface Outbound {
-  /** Takes the body. */
-  readonly body: Writable;
+  /** Takes the body; undefined if all of it has gone with the request. */
+  readonly body: Writable | undefined;
   /** Ends the body. */
   finish(trailers: HeaderMap): void;
   /** Gives the request up. */
@@ -56,9 +60,8 @@ export interface Answer {
 export interface Response {
   readonly status: number;
   readonly headers: HeaderMap;
-  readonly body: Readable;
-  /** Whether no body follows. */
-  readonly ends: boolean;
+  /** All of it, if it is small and there already or there is none; else as it comes. */
+  readonly body: Uint8Array | Readable;
   /** What came after its body, once that has ended. */
   trailers(): HeaderMap;
   /** Whether the runtime that answers says that its app did nothing with the request. Default: no. */
@@ -78,6 +81,8 @@ export interface OutboundRequest {
   readonly target: string;
   readonly headers: HeaderMap;
   readonly hasBody: boolean;
+  /** The whole body where it is there: then it may be sent with the request. */
+  readonly whole?: Uint8Array | undefined;
   /** Whether `Answer.continued` is waited for before the body is sent. */
   readonly awaitsContinue: boolean;
 }

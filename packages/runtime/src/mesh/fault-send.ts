@@ -1,4 +1,4 @@
-import { Readable, Writable } from "node:stream";
+import { Writable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeRefusal } from "@mecha/rpc";
 import { codeOf } from "../telemetry/errors.js";
@@ -14,13 +14,13 @@ export interface FaultAnswer {
 /** Answers as an instance would that has the fault. */
 export function faultSend({ status, code }: FaultAnswer, contentType: string, policy: string): Send {
   const message = `a fault that policy "${policy}" injects`;
-  return (_request, answer) => {
+  return ({ method }, answer) => {
     const { body, ...head } = code === undefined ? plain(status ?? 503, message) : encoded(code, contentType, message);
-    const ends = body.byteLength === 0;
-    const stream = Readable.from(ends ? [] : [body]);
-    queueMicrotask(() => answer.responded({ ...head, body: stream, ends, trailers: () => ({}) }));
+    queueMicrotask(() =>
+      answer.responded({ ...head, body: method === "HEAD" ? new Uint8Array() : body, trailers: () => ({}) }),
+    );
     const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-    return { body: nowhere, finish() {}, cancel: () => void stream.destroy() };
+    return { body: nowhere, finish() {}, cancel() {} };
   };
 }
 

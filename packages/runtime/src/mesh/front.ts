@@ -1,17 +1,20 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { ComponentError } from "@mecha/component";
+import type { WholeExchange } from "@mecha/rpc";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Inbound } from "./exchange.js";
 import { appHeader, invokePrefix } from "./headers.js";
 import { fromHttp } from "./inbound-http.js";
 import { fromUpgrade } from "./inbound-upgrade.js";
+import { fromWholeOfApp } from "./inbound-whole.js";
 import type { CallOptions, Outgoing } from "./outgoing.js";
 import { refuse } from "./refusal.js";
 
 /** The app's own calls to other apps, as they come in at the app-facing port: under `/invoke/<app>/`, or with the header `mecha-app`. */
 export interface Front {
   handle(request: IncomingMessage, response: ServerResponse): void;
+  handleWhole(exchange: WholeExchange): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
@@ -48,6 +51,11 @@ export function createFront({ outgoing, token, allow, before, options, logger }:
       const destination = destinationOf(request);
       pass(fromHttp(request, response, destination.target), destination);
     },
+    handleWhole(exchange) {
+      dropToken(exchange, token);
+      const destination = destinationOf(exchange);
+      pass(fromWholeOfApp(exchange, destination.target), destination);
+    },
     upgrade(request, socket, head) {
       dropToken(request, token);
       const destination = destinationOf(request);
@@ -68,7 +76,10 @@ interface Destination {
   readonly target: string;
 }
 
-function destinationOf({ url = "", headers }: IncomingMessage): Destination {
+/** What tells where a request goes, and who sends it. */
+type Head = Pick<WholeExchange, "headers"> & { readonly url?: string | undefined };
+
+function destinationOf({ url = "", headers }: Head): Destination {
   // The header first: a caller who names the app by it may have a path that somebody else wrote.
   const named = headers[appHeader];
   if (named !== undefined) return { app: String(named), target: url };
@@ -80,7 +91,7 @@ function destinationOf({ url = "", headers }: IncomingMessage): Destination {
 }
 
 /** The other app must not learn what lets this one call its runtime; any other `authorization` is between the two apps. */
-function dropToken({ headers }: IncomingMessage, token: string | undefined): void {
+function dropToken({ headers }: Head, token: string | undefined): void {
   if (token === undefined) return;
   const { authorization } = headers;
   if (authorization !== undefined && /^bearer /i.test(authorization) && authorization.slice(7) === token) {

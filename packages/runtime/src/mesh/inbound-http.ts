@@ -24,6 +24,7 @@ export function fromHttp(request: AnyRequest, response: AnyResponse, target: str
       ? !request.stream.endAfterHeaders
       : headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0",
     body: request,
+    whole: undefined,
     awaitsContinue: headers.expect?.toLowerCase() === "100-continue",
     trailers: () => trailersOf(request.trailers),
     sendContinue: () => response.writeContinue(),
@@ -31,11 +32,15 @@ export function fromHttp(request: AnyRequest, response: AnyResponse, target: str
       if (isHttp2) request.stream.additionalHeaders({ ...hints, ":status": status });
       else if (status === 103) plain.writeEarlyHints({ link: hints.link ?? [] });
     },
-    respond(status, answer, ends): Writable {
-      if (response.destroyed) return response;
-      plain.writeHead(status, answer);
-      if (ends) response.end();
+    respond(status, answer): Writable {
+      if (!response.destroyed) plain.writeHead(status, answer);
       return response;
+    },
+    respondWhole(status, answer, body) {
+      if (response.destroyed) return;
+      plain.writeHead(status, answer);
+      if (body.byteLength === 0) response.end();
+      else response.end(body);
     },
     finish(trailers: HeaderMap) {
       if (response.destroyed) return;

@@ -22,6 +22,9 @@ export class InboundProxy implements Inbound {
   get body(): Readable {
     return this.inner.body;
   }
+  get whole(): Uint8Array | undefined {
+    return this.inner.whole;
+  }
   get awaitsContinue(): boolean {
     return this.inner.awaitsContinue;
   }
@@ -37,8 +40,11 @@ export class InboundProxy implements Inbound {
   sendInformation(status: number, headers: HeaderMap): void {
     this.inner.sendInformation(status, headers);
   }
-  respond(status: number, headers: HeaderMap, ends: boolean): Writable {
-    return this.inner.respond(status, headers, ends);
+  respond(status: number, headers: HeaderMap): Writable {
+    return this.inner.respond(status, headers);
+  }
+  respondWhole(status: number, headers: HeaderMap, body: Uint8Array): void {
+    this.inner.respondWhole(status, headers, body);
   }
   finish(trailers: HeaderMap): void {
     this.inner.finish(trailers);
@@ -60,8 +66,12 @@ export class AnsweringWith extends InboundProxy {
     this.#headers = headers;
   }
 
-  override respond(status: number, headers: HeaderMap, ends: boolean): Writable {
-    return this.inner.respond(status, { ...headers, ...this.#headers }, ends);
+  override respond(status: number, headers: HeaderMap): Writable {
+    return this.inner.respond(status, { ...headers, ...this.#headers });
+  }
+
+  override respondWhole(status: number, headers: HeaderMap, body: Uint8Array): void {
+    this.inner.respondWhole(status, { ...headers, ...this.#headers }, body);
   }
 }
 
@@ -92,11 +102,15 @@ export class WatchedInbound extends InboundProxy {
     return this.#headers;
   }
 
-  override respond(status: number, headers: HeaderMap, ends: boolean): Writable {
-    const out = this.inner.respond(status, headers, ends);
+  override respond(status: number, headers: HeaderMap): Writable {
     this.#status = status;
-    if (ends) this.#end(true);
-    return out;
+    return this.inner.respond(status, headers);
+  }
+
+  override respondWhole(status: number, headers: HeaderMap, body: Uint8Array): void {
+    this.#status = status;
+    this.inner.respondWhole(status, headers, body);
+    this.#end(true);
   }
 
   override finish(trailers: HeaderMap): void {

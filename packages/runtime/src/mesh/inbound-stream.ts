@@ -17,15 +17,21 @@ export function fromStream(stream: ServerHttp2Stream, headers: IncomingHttpHeade
     headers,
     hasBody: !stream.endAfterHeaders,
     body: stream,
+    whole: undefined,
     awaitsContinue: headers.expect === "100-continue",
     trailers: () => received,
     sendContinue: () => stream.additionalHeaders({ ":status": 100 }),
     sendInformation: (status, hints) => stream.additionalHeaders({ ...hints, ":status": status }),
-    respond(status, answer, ends) {
+    respondWhole(status, answer, body) {
+      if (stream.destroyed || stream.closed) return;
+      stream.respond({ ...answer, ":status": status }, { endStream: body.byteLength === 0 });
+      if (body.byteLength > 0) stream.end(body);
+    },
+    respond(status, answer) {
       if (stream.destroyed || stream.closed) return stream;
       // A body whose length is known has no trailers, unless it is gRPC's.
-      const waitForTrailers = !ends && (answer["content-length"] === undefined || answer.trailer !== undefined);
-      stream.respond({ ...answer, ":status": status }, { endStream: ends, waitForTrailers });
+      const waitForTrailers = answer["content-length"] === undefined || answer.trailer !== undefined;
+      stream.respond({ ...answer, ":status": status }, { waitForTrailers });
       if (waitForTrailers) stream.once("wantTrailers", () => stream.sendTrailers(sent));
       return stream;
     },

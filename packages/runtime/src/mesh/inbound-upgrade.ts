@@ -2,6 +2,7 @@ import { type IncomingMessage, ServerResponse, validateHeaderValue } from "node:
 import type { Socket } from "node:net";
 import { type Duplex, PassThrough } from "node:stream";
 import type { Inbound } from "./exchange.js";
+import type { HeaderMap } from "./headers.js";
 
 /** How long the other app may take to grant a WebSocket, in ms. */
 const answerTimeoutMs = 30_000;
@@ -26,6 +27,16 @@ export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buff
     clearTimeout(timer);
     body.destroy();
   });
+  const refuseWith = (status: number, headers: HeaderMap): ServerResponse => {
+    responded = true;
+    refusal = new ServerResponse(request);
+    refusal.shouldKeepAlive = false;
+    refusal.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
+    // All of it: a connection that is only half closed would wait for the other side for ever.
+    refusal.once("finish", () => destroySoon(socket));
+    refusal.writeHead(status, headers);
+    return refusal;
+  };
   return {
     // RFC 8441, section 4: how HTTP/2 asks for a WebSocket.
     method: "CONNECT",
@@ -33,32 +44,27 @@ export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buff
     headers: request.headers,
     hasBody: true,
     body,
+    whole: undefined,
     awaitsContinue: false,
     trailers: () => ({}),
     sendContinue() {},
     sendInformation() {},
-    respond(status, headers, ends) {
+    respondWhole(status, headers, content) {
+      refuseWith(status, headers).end(content.byteLength === 0 ? undefined : content);
+    },
+    respond(status, headers) {
+      if (status !== 200) return refuseWith(status, headers);
       responded = true;
-      if (status === 200) {
-        const lines = Object.entries(headers).flatMap(([name, value]) =>
-          [value].flat().map((one) => {
-            validateHeaderValue(name, one);
-            return `${name}: ${one}\r\n`;
-          }),
-        );
-        socket.write(
-          `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n${lines.join("")}\r\n`,
-        );
-        return socket;
-      }
-      refusal = new ServerResponse(request);
-      refusal.shouldKeepAlive = false;
-      refusal.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
-      // All of it: a connection that is only half closed would wait for the other side for ever.
-      refusal.once("finish", () => destroySoon(socket));
-      refusal.writeHead(status, headers);
-      if (ends) refusal.end();
-      return refusal;
+      const lines = Object.entries(headers).flatMap(([name, value]) =>
+        [value].flat().map((one) => {
+          validateHeaderValue(name, one);
+          return `${name}: ${one}\r\n`;
+        }),
+      );
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n${lines.join("")}\r\n`,
+      );
+      return socket;
     },
     finish() {
       if (refusal === undefined) socket.end();

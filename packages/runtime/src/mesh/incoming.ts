@@ -3,6 +3,9 @@ import type * as net from "node:net";
 import * as tls from "node:tls";
 import { type Credentials, mutualTls, verifyPeer } from "@mecha/identity";
 import { type ArrivalContext, arrive } from "./arriving.js";
+import { fromStream } from "./inbound-stream.js";
+import { fromWhole } from "./inbound-whole.js";
+import { createIncomingLane } from "./incoming-lane.js";
 
 /** The mesh port: takes the calls of other runtimes, and passes them to the app. */
 export interface Incoming {
@@ -29,24 +32,41 @@ const maxStreamsPerConnection = 1_000;
 export async function listenForPeers(options: IncomingOptions): Promise<Incoming> {
   const { host, port, identity, clock, logger } = options;
   const sessions = new Set<http2.ServerHttp2Session>();
+  const lane = createIncomingLane();
   const sockets = new Set<net.Socket>();
   const settings = { ...tlsOptions(identity.current), handshakeTimeout: handshakeTimeoutMs };
   const server = tls.createServer(settings, (socket) => {
     const verdict = verifyPeer(socket.getPeerX509Certificate(), identity.current.id);
-    if ("refusal" in verdict || socket.alpnProtocol !== "h2") {
-      const why = "refusal" in verdict ? verdict.refusal : "it does not speak HTTP/2";
+    if ("refusal" in verdict || socket.alpnProtocol === false) {
+      const why = "refusal" in verdict ? verdict.refusal : "it does not say whether it speaks HTTP/2";
       logger.warn({ remoteAddress: socket.remoteAddress }, `refused a connection to the mesh port: ${why}`);
       socket.destroy();
       return;
     }
     socket.setNoDelay(true);
+    const caller = verdict.id.appId;
+    const untilExpiry = Math.max(0, verdict.expireTime - clock.now());
+    if (socket.alpnProtocol === "http/1.1") {
+      const end = lane.serve(socket, (exchange) => {
+        const { host: called } = exchange.headers;
+        // What HTTP/2 says elsewhere.
+        delete exchange.headers.host;
+        void arrive(options, { caller, called, isWebSocket: false, inbound: fromWhole(exchange, exchange.url) });
+      });
+      socket.once("close", clock.after(untilExpiry, end));
+      return;
+    }
     const session = http2.performServerHandshake(socket, sessionOptions);
     session.on("error", () => {}); // Told to each of its streams; "close" follows.
     session.setLocalWindowSize(8 * 1024 * 1024);
-    session.on("stream", (stream, headers) => void arrive(options, verdict.id.appId, stream, headers));
+    session.on("stream", (stream, headers) => {
+      const isWebSocket = headers[":method"] === "CONNECT" && headers[":protocol"] === "websocket";
+      const inbound = fromStream(stream, headers);
+      void arrive(options, { caller, called: headers[":authority"], isWebSocket, inbound });
+    });
     sessions.add(session);
     // A connection does not outlive the certificate that it was opened with: its calls end, and the next one comes on a new one.
-    const cancelExpiry = clock.after(Math.max(0, verdict.expireTime - clock.now()), () => session.close());
+    const cancelExpiry = clock.after(untilExpiry, () => session.close());
     session.once("close", () => {
       sessions.delete(session);
       cancelExpiry();
@@ -65,17 +85,18 @@ export async function listenForPeers(options: IncomingOptions): Promise<Incoming
   });
   const stopListening = identity.onChange((credentials) => server.setSecureContext(tlsOptions(credentials)));
   const actual = await listen(server, host, port);
-  const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+  const closed = new Promise<void>((resolve) => server.once("close", () => resolve())).then(() => lane.close());
   return {
     port: actual,
     get sessions() {
-      return sessions.size;
+      return sessions.size + lane.size;
     },
     close() {
       stopListening();
       server.close();
       for (const session of sessions) session.close();
-      for (const socket of sockets) if (sessions.size === 0) socket.destroy();
+      lane.drain();
+      if (sessions.size + lane.size === 0) for (const socket of sockets) socket.destroy();
       return closed;
     },
     destroy() {
@@ -96,7 +117,10 @@ const sessionOptions: http2.SecureServerSessionOptions & http2.ServerSessionOpti
   maxSessionMemory: 64,
 };
 
-const tlsOptions = (credentials: Credentials): tls.TlsOptions => ({ ...mutualTls(credentials), ALPNProtocols: ["h2"] });
+const tlsOptions = (credentials: Credentials): tls.TlsOptions => ({
+  ...mutualTls(credentials),
+  ALPNProtocols: ["h2", "http/1.1"],
+});
 
 /** The port that was asked for, or any free one if somebody has it: where it is, others are told by discovery. */
 async function listen(server: tls.Server, host: string, port: number): Promise<number> {

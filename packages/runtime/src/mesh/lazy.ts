@@ -52,6 +52,11 @@ export function createLazyMesh(context: Omit<MeshContext, "identity">): LazyMesh
       if (mesh !== undefined) pick(mesh).handle(request, response);
       else void loadAndHandle(pick, request, response);
     },
+    handleWhole(exchange) {
+      if (mesh === undefined) return false;
+      pick(mesh).handleWhole(exchange);
+      return true;
+    },
     upgrade(request, socket, head) {
       if (mesh !== undefined) pick(mesh).upgrade(request, socket, head);
       else

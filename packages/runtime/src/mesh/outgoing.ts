@@ -72,7 +72,7 @@ export function createOutgoing({ policies, balancing, random = Math.random, ...o
 
 /** What goes on of a request. */
 function toRequest(inbound: Inbound): OutboundRequest {
-  const { method, hasBody, awaitsContinue } = inbound;
+  const { method, hasBody, awaitsContinue, whole } = inbound;
   const hops = hopsOf(inbound.headers);
   if (hops === undefined || hops >= maxHops) {
     const message = `the call was passed on ${maxHops} times (${hopsHeader}): apps call one another in a circle`;
@@ -80,7 +80,7 @@ function toRequest(inbound: Inbound): OutboundRequest {
   }
   const { expect: _, ...headers } = endToEnd(inbound.headers);
   headers[hopsHeader] = String(hops + 1);
-  return { method, target: targetOf(inbound), headers, hasBody, awaitsContinue: awaitsContinue && hasBody };
+  return { method, target: targetOf(inbound), headers, hasBody, whole, awaitsContinue: awaitsContinue && hasBody };
 }
 
 function targetOf({ method, target }: Inbound): string {

@@ -1,6 +1,7 @@
 import * as http2 from "node:http2";
 import * as tls from "node:tls";
 import { checkServer, type Identity, mutualTls } from "@mecha/identity";
+import { createLane, type Lane } from "./lane.js";
 
 /** How long a connection to another runtime may take, handshake and all, in ms. */
 const connectTimeoutMs = 3_000;
@@ -12,10 +13,16 @@ const pingTimeoutMs = 5_000;
 /** How long a connection without a call is kept, in ms. */
 const idleMs = 5 * 60_000;
 
-/** Connections to other runtimes: one to each instance, shared by all calls. */
+/** What leads to an instance: a session that all calls share, and a lane for those that are small and whole. */
+export interface PeerConnection {
+  readonly session: http2.ClientHttp2Session;
+  readonly lane: Lane;
+}
+
+/** Connections to other runtimes, which calls share. */
 export interface Peers {
-  /** A connection to an instance of an app; at once where there is one. Rejects if it cannot be reached, or is not who it should be. */
-  session(app: string, address: string): http2.ClientHttp2Session | Promise<http2.ClientHttp2Session>;
+  /** What leads to an instance of an app; at once where it is there. Rejects if it cannot be reached, or is not who it should be. */
+  connection(app: string, address: string): PeerConnection | Promise<PeerConnection>;
   /** Whether an instance could not be reached a moment ago. */
   isAvoided(app: string, address: string): boolean;
   /** Closes all connections once their calls are over. */
@@ -25,15 +32,15 @@ export interface Peers {
 }
 
 interface Peer {
-  session: http2.ClientHttp2Session | undefined;
-  connecting: Promise<http2.ClientHttp2Session> | undefined;
+  open: PeerConnection | undefined;
+  connecting: Promise<PeerConnection> | undefined;
   avoidedUntil: number;
 }
 
 /** Makes the pool. A renewed identity makes new connections; the calls on the old ones end in their own time. */
 export function createPeers(identity: Identity): Peers {
   const peers = new Map<string, Peer>();
-  const sessions = new Set<http2.ClientHttp2Session>();
+  const connections = new Set<PeerConnection>();
   /** Those that could not be reached when they were last tried: as a rule none, and then nothing is looked up. */
   const avoided = new Set<Peer>();
   const keyOf = (app: string, address: string) => `${app}@${address}`;
@@ -41,40 +48,42 @@ export function createPeers(identity: Identity): Peers {
 
   const stopListening = identity.onChange(() => {
     for (const peer of peers.values()) {
-      peer.session?.close();
-      peer.session = undefined;
+      if (peer.open !== undefined) retire(peer.open);
+      peer.open = undefined;
     }
   });
 
   /** Instances come and go: of one that is neither connected nor avoided nothing is kept. */
   const forget = (peer: Peer, app: string, address: string) => {
-    const inUse = peer.session !== undefined || peer.connecting !== undefined || peer.avoidedUntil > performance.now();
+    const inUse = peer.open !== undefined || peer.connecting !== undefined || peer.avoidedUntil > performance.now();
     if (peer.avoidedUntil <= performance.now()) avoided.delete(peer);
     if (!inUse && peers.get(keyOf(app, address)) === peer) peers.delete(keyOf(app, address));
   };
 
-  const connect = async (peer: Peer, app: string, address: string): Promise<http2.ClientHttp2Session> => {
+  const connect = async (peer: Peer, app: string, address: string): Promise<PeerConnection> => {
     try {
       const session = await openSession(identity, app, address);
       if (closed) {
         session.destroy();
         throw new Error("the runtime is stopping");
       }
-      sessions.add(session);
+      const open: PeerConnection = { session, lane: createLane(identity, app, address) };
+      connections.add(open);
       session.once("close", () => {
-        sessions.delete(session);
-        if (peer.session === session) peer.session = undefined;
+        if (peer.open === open) peer.open = undefined;
+        void open.lane.client.retire().then(() => connections.delete(open));
         forget(peer, app, address);
       });
       // It takes no new calls: the next one goes to a new connection, or elsewhere.
       session.once("goaway", () => {
-        if (peer.session === session) peer.session = undefined;
+        if (peer.open === open) peer.open = undefined;
+        void open.lane.client.retire();
       });
-      watch(session);
-      peer.session = session;
+      watch(open);
+      peer.open = open;
       peer.avoidedUntil = 0;
       avoided.delete(peer);
-      return session;
+      return open;
     } catch (error) {
       peer.avoidedUntil = performance.now() + avoidMs;
       avoided.add(peer);
@@ -86,14 +95,14 @@ export function createPeers(identity: Identity): Peers {
   };
 
   return {
-    session(app, address) {
+    connection(app, address) {
       const key = keyOf(app, address);
       let peer = peers.get(key);
       if (peer === undefined) {
-        peer = { session: undefined, connecting: undefined, avoidedUntil: 0 };
+        peer = { open: undefined, connecting: undefined, avoidedUntil: 0 };
         peers.set(key, peer);
       }
-      if (peer.session !== undefined && !peer.session.closed && !peer.session.destroyed) return peer.session;
+      if (peer.open !== undefined && !peer.open.session.closed && !peer.open.session.destroyed) return peer.open;
       peer.connecting ??= connect(peer, app, address);
       return peer.connecting;
     },
@@ -102,17 +111,26 @@ export function createPeers(identity: Identity): Peers {
     async close() {
       closed = true;
       stopListening();
-      const ended = [...sessions].map(
-        (session) => new Promise<void>((resolve) => session.once("close", () => resolve())),
-      );
-      for (const session of sessions) session.close();
-      await Promise.all(ended);
+      await Promise.all([...connections].map(retire));
     },
     destroy() {
       closed = true;
-      for (const session of sessions) session.destroy();
+      for (const { session, lane } of connections) {
+        session.destroy();
+        lane.client.destroy();
+      }
     },
   };
+}
+
+/** Takes no new calls; resolves when those under way are over. */
+async function retire({ session, lane }: PeerConnection): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    if (session.destroyed) resolve();
+    else session.once("close", () => resolve());
+  });
+  session.close();
+  await Promise.all([ended, lane.client.retire()]);
 }
 
 /** Connects, with both sides proving who they are. Nothing is sent before the other side has. */
@@ -160,12 +178,19 @@ async function openSession(identity: Identity, app: string, address: string): Pr
 }
 
 /** Ends a connection whose other side is gone without a word, and one that nobody uses. It keeps no process alive. */
-function watch(session: http2.ClientHttp2Session): void {
+function watch({ session, lane }: PeerConnection): void {
   session.unref();
-  session.setTimeout(idleMs, () => session.close());
+  session.setTimeout(idleMs, () => {
+    // Small calls do not touch the session.
+    if (performance.now() - lane.client.usedAt < idleMs) session.setTimeout(idleMs);
+    else session.close();
+  });
   const timer = setInterval(() => {
     if (session.closed || session.destroyed) return;
-    const late = setTimeout(() => session.destroy(new Error("the other runtime does not answer")), pingTimeoutMs);
+    const late = setTimeout(() => {
+      session.destroy(new Error("the other runtime does not answer"));
+      lane.client.destroy();
+    }, pingTimeoutMs);
     late.unref();
     const done = () => clearTimeout(late);
     if (!session.ping(done)) done();

@@ -18,12 +18,8 @@ export function refuse(inbound: Inbound, error: unknown, logger: RuntimeLogger):
     all["retry-after"] = String(Math.ceil(error.retryAfterMs / 1000));
   }
   const special = error instanceof ComponentError && status !== 200 ? statuses[error.reason] : undefined;
-  const ends = body.byteLength === 0 || inbound.method === "HEAD";
-  const out = inbound.respond(special ?? status, { ...all, "cache-control": "no-store" }, ends);
-  if (!ends) {
-    out.write(body);
-    inbound.finish({});
-  }
+  const content = inbound.method === "HEAD" ? new Uint8Array() : body;
+  inbound.respondWhole(special ?? status, { ...all, "cache-control": "no-store" }, content);
 }
 
 /** There is nobody to take a call now. */

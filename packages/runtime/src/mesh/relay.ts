@@ -1,4 +1,5 @@
-import { type Body, streamed } from "./body.js";
+import { Readable } from "node:stream";
+import { type Body, sentOnce } from "./body.js";
 import type { Failure, Inbound, Outbound, OutboundRequest, Response, Send } from "./exchange.js";
 import type { HeaderMap } from "./headers.js";
 
@@ -33,7 +34,7 @@ export function relay(
   options: RelayOptions = {},
 ): Promise<{ attempt: Attempt }> {
   return new Promise((resolve) => {
-    const body = options.body ?? streamed(inbound);
+    const body = options.body ?? sentOnce(inbound);
     let isSending = false;
     let settled = false;
     let isOver = false;
@@ -57,7 +58,8 @@ export function relay(
     };
     /** The other side answered without the body, or with a part of it: what still comes is read and dropped, for a while. */
     const dropBody = () => {
-      if (!inbound.hasBody || inbound.body.readableEnded || inbound.body.destroyed) return;
+      if (!inbound.hasBody || inbound.whole !== undefined || inbound.body.readableEnded || inbound.body.destroyed)
+        return;
       stopBody();
       body.release();
       inbound.body.resume();
@@ -73,6 +75,32 @@ export function relay(
       outbound.cancel();
     };
 
+    const fail = (failure: Failure) => {
+      if (isOver) return;
+      stopBody();
+      end("broken");
+      if (!settled) settle(failure);
+      else inbound.breakOff();
+    };
+    const answerWith = ({ status, headers, body: answer, trailers }: Response) => {
+      if (!(answer instanceof Readable)) {
+        inbound.respondWhole(status, headers, answer);
+        settle("answered");
+        end("whole", trailers());
+        dropBody();
+        return;
+      }
+      const out = inbound.respond(status, headers);
+      settle("answered");
+      answer.pipe(out, { end: false });
+      answer.once("end", () => {
+        const last = trailers();
+        end("whole", last);
+        inbound.finish(last);
+        dropBody();
+      });
+    };
+
     const outbound: Outbound = send(request, {
       continued() {
         if (isOver) return;
@@ -85,30 +113,15 @@ export function relay(
       responded(response) {
         if (isOver) return;
         if (options.accept?.(response) === false) return giveUp("declined");
-        const { status, headers, body: answer, ends, trailers } = response;
-        const out = inbound.respond(status, headers, ends);
-        settle("answered");
-        const finish = () => {
-          const last = trailers();
-          end("whole", last);
-          if (!ends) inbound.finish(last);
-          dropBody();
-        };
-        if (ends) {
-          answer.resume();
-          finish();
-        } else {
-          answer.pipe(out, { end: false });
-          answer.once("end", finish);
+        try {
+          answerWith(response);
+        } catch (error) {
+          // It cannot be written.
+          fail({ error: error instanceof Error ? error : new Error(String(error)), untouched: false });
+          outbound.cancel();
         }
       },
-      failed(failure) {
-        if (isOver) return;
-        stopBody();
-        end("broken");
-        if (!settled) settle(failure);
-        else inbound.breakOff();
-      },
+      failed: fail,
     });
     const onGone = options.onGone ?? ((gone: () => void) => inbound.onGone(gone));
     onGone(() => giveUp("gone"));

@@ -39,11 +39,11 @@ export function sendHttp1(agent: http.Agent, port: number, request: OutboundRequ
       // Every answer comes here, and an error is dear.
       if (!over) fail(new Error("the app broke its answer off"));
     });
+    if (ends) found.resume();
     answer.responded({
       status,
       headers: endToEnd(found.headers),
-      body: found,
-      ends,
+      body: ends ? none : found,
       trailers: () => trailersOf(found.trailers),
     });
   });
@@ -70,4 +70,5 @@ function flushHead(outgoing: http.ClientRequest): void {
   if (!outgoing.headersSent && !outgoing.destroyed) outgoing.flushHeaders();
 }
 
+const none = new Uint8Array();
 const isSafe = (method: string) => ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"].includes(method);

@@ -39,7 +39,9 @@ export function sendHttp2(
     status = found[":status"] ?? 502;
     const ends = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     const untouched = found[untouchedHeader] !== undefined;
-    answer.responded({ status, headers: endToEnd(found), body: stream, ends, trailers: () => received, untouched });
+    if (ends) stream.resume();
+    const body = ends ? new Uint8Array() : stream;
+    answer.responded({ status, headers: endToEnd(found), body, trailers: () => received, untouched });
   });
   stream.once("trailers", (trailers) => {
     received = trailersOf(trailers);
@@ -69,6 +71,7 @@ export function sendHttp2(
 function failedBefore(reason: unknown, answer: Answer): Outbound {
   const error = reason instanceof Error ? reason : new Error(String(reason));
   queueMicrotask(() => answer.failed({ error, untouched: true }));
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-  return { body: nowhere, finish() {}, cancel() {} };
+  return { body: nowhere(), finish() {}, cancel() {} };
 }
+
+const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() });

@@ -35,7 +35,6 @@ export function sendUpgrade(port: number, { target, headers }: OutboundRequest, 
       status: 200,
       headers: endToEnd(response.headers),
       body: socket,
-      ends: false,
       trailers: () => ({}),
     });
     answer.continued();
@@ -51,7 +50,6 @@ export function sendUpgrade(port: number, { target, headers }: OutboundRequest, 
       status,
       headers: endToEnd(response.headers),
       body: response,
-      ends: false,
       trailers: () => ({}),
     });
   });

@@ -1,0 +1,73 @@
+import * as tls from "node:tls";
+import { checkServer, type Identity, mutualTls } from "@mecha/identity";
+import { createHttp1Client, type Http1Client } from "@mecha/rpc";
+
+/** How many connections there are to an instance beside its session, at the most. */
+const maxConnections = 32;
+/** How long one may take to be opened, in ms. */
+const connectTimeoutMs = 3_000;
+/** After one that could not be opened the next is tried so much later, in ms: an older runtime has no such connections. */
+const retryMs = 30_000;
+/** What the other side says once it has taken us. */
+export const greeting = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/**
+ * Plain HTTP/1.1 connections to an instance, beside the HTTP/2 session that there always is: one small whole call at a time on each costs a fraction
+ * of a stream. They become more while calls find none free, one after the other, so that no burst makes a burst of handshakes.
+ */
+export interface Lane {
+  readonly client: Http1Client;
+  /** No connection was free. */
+  grow(): void;
+}
+
+export function createLane(identity: Identity, app: string, address: string): Lane {
+  const client = createHttp1Client({ maxIdle: maxConnections });
+  let isOpening = false;
+  let notBefore = 0;
+  return {
+    client,
+    grow() {
+      if (isOpening || client.size >= maxConnections || performance.now() < notBefore) return;
+      isOpening = true;
+      open(identity, app, address, (socket) => {
+        isOpening = false;
+        if (socket === undefined) notBefore = performance.now() + retryMs;
+        else client.add(socket);
+      });
+    },
+  };
+}
+
+/** Opens a connection, with both sides proving who they are; gives undefined if there is none. */
+function open(identity: Identity, app: string, address: string, done: (socket?: tls.TLSSocket) => void): void {
+  const { current } = identity;
+  const { hostname, port } = new URL(`https://${address}`);
+  const socket = tls.connect({
+    ...mutualTls(current),
+    host: hostname.replace(/^\[|\]$/g, ""),
+    port: Number(port || 443),
+    ALPNProtocols: ["http/1.1"],
+    checkServerIdentity: checkServer(current.id, app),
+  });
+  socket.setNoDelay(true).unref();
+  const timer = setTimeout(() => socket.destroy(), connectTimeoutMs).unref();
+  const settle = (opened?: tls.TLSSocket) => {
+    clearTimeout(timer);
+    socket.off("data", onData).off("close", onClose).off("error", ignore);
+    done(opened);
+  };
+  // In TLS 1.3 a client is through before the server has looked at its certificate: a greeting proves that it took us.
+  let greeted = "";
+  const onData = (chunk: Buffer) => {
+    greeted += chunk.toString("latin1");
+    if (greeted === greeting && socket.alpnProtocol === "http/1.1") settle(socket);
+    else if (!greeting.startsWith(greeted)) socket.destroy();
+  };
+  const onClose = () => settle();
+  socket.on("error", ignore);
+  socket.once("close", onClose);
+  socket.on("data", onData);
+}
+
+const ignore = () => {};
