@@ -16,9 +16,10 @@ export interface WholeRequest {
 }
 
 /** An answer that has begun. */
-export interface HttpAnswer {
+export interface HttpAnswer<Made = IncomingHttpHeaders> {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
+  /** What `Http1ClientOptions.fromHeaders` makes of its headers. Answers that repeat one another share it: it is not to be changed. */
+  readonly headers: Made;
   /** All of it, if it is small and came at once; else as it comes. */
   readonly body: Uint8Array | Readable;
   /** Whether no body follows. */
@@ -28,10 +29,10 @@ export interface HttpAnswer {
 }
 
 /** Who waits for an answer. After `failed` nothing comes. */
-export interface AnswerReader {
+export interface AnswerReader<Made = IncomingHttpHeaders> {
   /** A word before the answer (1xx). */
   information(status: number, headers: IncomingHttpHeaders): void;
-  responded(answer: HttpAnswer): void;
+  responded(answer: HttpAnswer<Made>): void;
   /** There is no answer, or no rest of it. */
   failed(error: Error, loss: Http1Loss): void;
 }
@@ -43,11 +44,12 @@ const wholeWithinMs = 20;
 const empty = new Uint8Array(0);
 
 /** A request whose answer is given as a whole where it comes so, and else as a stream that makes the server wait for whoever reads it. */
-export class AnsweredRequest implements Http1Request {
+export class AnsweredRequest<Made> implements Http1Request {
   readonly head: string;
   readonly body: Uint8Array | undefined;
   readonly isHead: boolean;
-  readonly #reader: AnswerReader;
+  readonly #reader: AnswerReader<Made>;
+  readonly #fromHeaders: (headers: IncomingHttpHeaders) => Made;
   /** Sends it again on a fresh connection, once. */
   readonly #again: (() => boolean) | undefined;
   readonly #isRepeatable: boolean;
@@ -61,7 +63,13 @@ export class AnsweredRequest implements Http1Request {
   #lost: Http1Loss | undefined;
   #over: boolean = false;
 
-  constructor({ method, target, host, headers, body }: WholeRequest, reader: AnswerReader, again?: () => boolean) {
+  constructor(
+    { method, target, host, headers, body }: WholeRequest,
+    reader: AnswerReader<Made>,
+    fromHeaders: (headers: IncomingHttpHeaders) => Made,
+    again?: () => boolean,
+  ) {
+    this.#fromHeaders = fromHeaders;
     this.head = encodeHttp1RequestHead(method, target, host, toFields(headers));
     this.body = body.length > 0 || headers["content-length"] !== undefined ? body : undefined;
     this.isHead = method === "HEAD";
@@ -150,11 +158,12 @@ export class AnsweredRequest implements Http1Request {
     this.#respond(answer, stream, false);
   }
 
-  #respond({ status, fields }: Http1ResponseHead, body: Uint8Array | Readable, bodiless: boolean): void {
+  #respond(head: Http1ResponseHead, body: Uint8Array | Readable, bodiless: boolean): void {
     if (!(body instanceof Readable)) this.#finish();
+    head.made ??= this.#fromHeaders(toIncomingHeaders(head.fields));
     this.#reader.responded({
-      status,
-      headers: toIncomingHeaders(fields),
+      status: head.status,
+      headers: head.made as Made,
       body,
       bodiless,
       trailers: () => toIncomingHeaders(this.#trailers),

@@ -1,9 +1,12 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import { AnsweredRequest, type AnswerReader, type WholeRequest } from "./http1-answer.js";
 import { Http1ClientConnection, type Http1ConnectionOwner } from "./http1-connection.js";
 
 /** Options of {@link createHttp1Client}. */
-export interface Http1ClientOptions {
+export interface Http1ClientOptions<Made = IncomingHttpHeaders> {
+  /** What readers get in the place of an answer's headers: made once for answers that repeat one another. Default: the headers, as Node gives them. */
+  readonly fromHeaders?: (headers: IncomingHttpHeaders) => Made;
   /** Opens a connection when none is free. Default: requests go on those that were added, or not at all. */
   readonly connect?: () => Socket;
   /** How many connections are kept that nobody uses. Default 256. */
@@ -13,13 +16,13 @@ export interface Http1ClientOptions {
 }
 
 /** Sends requests that are whole to one server, over HTTP/1.1 connections that are kept. */
-export interface Http1Client {
+export interface Http1Client<Made = IncomingHttpHeaders> {
   /** How many connections there are. */
   readonly size: number;
   /** When the last answer came, or an idle connection was looked for, by `performance.now()`. */
   readonly usedAt: number;
   /** Sends a request, and gives what cancels it; undefined if no connection is free, and none is to be opened. Throws if it cannot be written. */
-  send(request: WholeRequest, reader: AnswerReader): (() => void) | undefined;
+  send(request: WholeRequest, reader: AnswerReader<Made>): (() => void) | undefined;
   /** Takes a connection in, which is open and idle. */
   add(socket: Socket): void;
   /** Sends nothing more; resolves when what is under way is over. */
@@ -29,11 +32,14 @@ export interface Http1Client {
 }
 
 /** Makes a client. */
-export function createHttp1Client(options: Http1ClientOptions = {}): Http1Client {
+export function createHttp1Client<Made = IncomingHttpHeaders>(
+  options: Http1ClientOptions<Made> = {},
+): Http1Client<Made> {
   return new KeptConnections(options);
 }
 
-class KeptConnections implements Http1Client, Http1ConnectionOwner {
+class KeptConnections<Made> implements Http1Client<Made>, Http1ConnectionOwner {
+  readonly #fromHeaders: (headers: IncomingHttpHeaders) => Made;
   readonly #connect: (() => Socket) | undefined;
   readonly #maxIdle: number;
   readonly #idleMs: number;
@@ -46,7 +52,8 @@ class KeptConnections implements Http1Client, Http1ConnectionOwner {
   readonly #emptied = Promise.withResolvers<void>();
   usedAt = performance.now();
 
-  constructor({ connect, maxIdle = 256, idleMs = 30_000 }: Http1ClientOptions) {
+  constructor({ connect, maxIdle = 256, idleMs = 30_000, fromHeaders }: Http1ClientOptions<Made>) {
+    this.#fromHeaders = fromHeaders ?? ((headers) => headers as Made);
     this.#connect = connect;
     this.#maxIdle = maxIdle;
     this.#idleMs = idleMs;
@@ -56,7 +63,7 @@ class KeptConnections implements Http1Client, Http1ConnectionOwner {
     return this.#all.size;
   }
 
-  send(request: WholeRequest, reader: AnswerReader): (() => void) | undefined {
+  send(request: WholeRequest, reader: AnswerReader<Made>): (() => void) | undefined {
     if (this.#isRetired) return undefined;
     const connection = this.#takeIdle() ?? this.#open();
     if (connection === undefined) return undefined;
@@ -65,9 +72,9 @@ class KeptConnections implements Http1Client, Http1ConnectionOwner {
       if (fresh !== undefined) this.#sendOn(fresh, sent);
       return fresh !== undefined;
     };
-    let sent: AnsweredRequest;
+    let sent: AnsweredRequest<Made>;
     try {
-      sent = new AnsweredRequest(request, reader, once(again));
+      sent = new AnsweredRequest(request, reader, this.#fromHeaders, once(again));
     } catch (error) {
       this.free(connection);
       throw error;
@@ -101,7 +108,7 @@ class KeptConnections implements Http1Client, Http1ConnectionOwner {
       return;
     }
     this.#idle.push(connection);
-    this.#timer ??= setInterval(() => this.#closeIdle(), this.#idleMs / 4).unref();
+    this.#timer ??= setInterval(() => this.#closeIdle(), Math.min(this.#idleMs / 4, 10_000)).unref();
   }
 
   gone(connection: Http1ClientConnection): void {
@@ -111,7 +118,7 @@ class KeptConnections implements Http1Client, Http1ConnectionOwner {
     this.#checkEmpty();
   }
 
-  #sendOn(connection: Http1ClientConnection, request: AnsweredRequest): void {
+  #sendOn(connection: Http1ClientConnection, request: AnsweredRequest<Made>): void {
     request.connection = connection;
     connection.send(request);
   }

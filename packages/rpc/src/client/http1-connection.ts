@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { encodeHttp1Request } from "../wire/http1-request.js";
-import { Http1ResponseReader, type Http1ResponseSink } from "./http1-response.js";
+import { Http1ResponseReader, type Http1ResponseSink, type KnownHead } from "./http1-response.js";
 
 /** A request on its way. */
 export interface Http1Request extends Http1ResponseSink {
@@ -43,6 +43,7 @@ export class Http1ClientConnection {
   readonly #idleMs: number;
   #request: Http1Request | undefined;
   #reader: Http1ResponseReader | undefined;
+  readonly #known: KnownHead = {};
   #connected: boolean;
   #reused: boolean = false;
   #answered: boolean = false;
@@ -77,7 +78,7 @@ export class Http1ClientConnection {
   send(request: Http1Request): void {
     this.#request = request;
     this.#answered = false;
-    this.#reader = new Http1ResponseReader(request, request.isHead);
+    this.#reader = new Http1ResponseReader(request, request.isHead, this.#known);
     const buffers = encodeHttp1Request(request.head, request.body);
     if (buffers.length > 1) this.#socket.cork();
     for (const buffer of buffers) this.#socket.write(buffer);

@@ -19,6 +19,8 @@ export interface Http1ResponseHead {
   /** Whether the connection can take another request after it, and for how long if the server says. */
   readonly keepAlive: boolean;
   readonly keepAliveMs: number | undefined;
+  /** What whoever reads it has made of its headers: for the next one that is the same. */
+  made?: unknown;
 }
 
 /** Who is told of a response while it is read. What they throw ends the connection. */
@@ -31,6 +33,11 @@ export interface Http1ResponseSink {
   data(part: Buffer): void;
 }
 
+/** The head that came last on a connection, and its bytes: a server mostly repeats it, as long as its clock does. */
+export interface KnownHead {
+  last?: { readonly bytes: Buffer; readonly head: Http1ResponseHead };
+}
+
 /** What comes next of a response. */
 type State = "head" | "sized" | "size" | "chunk" | "chunk-end" | "trailers" | "until-end" | "done";
 
@@ -39,6 +46,7 @@ export class Http1ResponseReader {
   readonly #sink: Http1ResponseSink;
   /** Whether the request was a HEAD: then no body follows. */
   readonly #isHead: boolean;
+  readonly #known: KnownHead;
   #pending: Buffer | undefined;
   #state: State = "head";
   #head: Http1ResponseHead | undefined;
@@ -49,9 +57,10 @@ export class Http1ResponseReader {
   /** What came after a body in chunks: names and values in turn. */
   trailers: readonly string[] = [];
 
-  constructor(sink: Http1ResponseSink, isHead: boolean) {
+  constructor(sink: Http1ResponseSink, isHead: boolean, known: KnownHead = {}) {
     this.#sink = sink;
     this.#isHead = isHead;
+    this.#known = known;
   }
 
   /** Bytes after a response belong to no request: such a connection cannot be trusted with another. */
@@ -107,24 +116,36 @@ export class Http1ResponseReader {
   }
 
   #readHead(buffer: Buffer, at: number): number {
+    const known = this.#known.last;
+    if (known !== undefined && buffer.length - at >= known.bytes.length) {
+      const end = at + known.bytes.length;
+      if (buffer.compare(known.bytes, 0, known.bytes.length, at, end) === 0) return this.#begin(known.head, end);
+    }
     const end = buffer.indexOf(headEnd, at);
     if ((end === -1 ? buffer.length : end) - at > maxHeadBytes) throw malformed("its head is too large");
     if (end === -1) return -1;
     const head = parseHead(buffer.toString("latin1", at, end + 2));
+    const next = end + headEnd.length;
     if (head.status === 101) throw malformed("it changes the protocol, which nobody asked for");
     // Interim responses announce another one.
     if (head.status < 200) {
       if (++this.#informations > maxInformations) throw malformed("it does not come to an end");
       this.#sink.information(head);
-      return end + headEnd.length;
+      return next;
     }
+    // A copy: a view would keep all that came with it.
+    this.#known.last = { bytes: Buffer.from(buffer.subarray(at, next)), head };
+    return this.#begin(head, next);
+  }
+
+  #begin(head: Http1ResponseHead, next: number): number {
     this.#head = head;
     const { status, contentLength, chunked } = head;
     const bodiless = this.#isHead || status === 204 || status === 304 || contentLength === 0;
     this.#left = contentLength ?? 0;
     this.#state = bodiless ? "done" : chunked ? "size" : contentLength === undefined ? "until-end" : "sized";
     this.#sink.begin(head, bodiless);
-    return end + headEnd.length;
+    return next;
   }
 
   #readData(buffer: Buffer, at: number): number {

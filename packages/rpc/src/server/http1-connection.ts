@@ -162,7 +162,7 @@ export class Http1Connection implements DirectConnection, Watched {
   /** Ends the connection at once when it is idle, or with its next answer. */
   drain(): void {
     this.#draining = true;
-    if (this.#exchange !== undefined || this.#waiting !== undefined || this.#part.isThere || this.#over) return;
+    if (!this.#isIdle) return;
     const { farewell } = this.#serving;
     if (farewell === undefined || this.gone) this.#end();
     else {
@@ -180,7 +180,12 @@ export class Http1Connection implements DirectConnection, Watched {
     if (busy || taken) {
       this.#unread = false;
       watch.add(this, this.#serving.keepAliveMs);
-    } else this.#socket.destroy();
+    } else if (this.#serving.farewell !== undefined && this.#isIdle && !this.#unread) this.drain();
+    else this.#socket.destroy();
+  }
+
+  get #isIdle(): boolean {
+    return this.#exchange === undefined && this.#waiting === undefined && !this.#part.isThere && !this.#over;
   }
 
   #terms(headers: readonly string[], last: boolean): ConnectionTerms {

@@ -1,13 +1,12 @@
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
-import { createHttp1Client } from "@mecha/rpc";
 import { appHost } from "../app/client.js";
 import type { Send } from "./exchange.js";
 import { sendHttp1 } from "./send-http1.js";
 import { sendHttp2 } from "./send-http2.js";
 import { sendUpgrade } from "./send-upgrade.js";
-import { sendWhole } from "./send-whole.js";
+import { createWholeClient, sendWhole } from "./send-whole.js";
 
 /** How long the app may take to accept an HTTP/2 connection, in ms. */
 const connectTimeoutMs = 3_000;
@@ -30,10 +29,9 @@ export function createAppSender(port: number): AppSender {
   let speaksHttp2: Promise<boolean> | undefined;
 
   // Whole requests go on connections of their own, at a fraction of what Node's client costs.
-  const client = createHttp1Client({ connect: () => net.connect({ host: appHost, port, noDelay: true }) });
-  const lane = { client, host: authority, isRuntime: false };
+  const client = createWholeClient("app", { connect: () => net.connect({ host: appHost, port, noDelay: true }) });
   const overHttp1: Send = (request, answer) =>
-    sendWhole(lane, request, answer) ?? sendHttp1(agent, port, request, answer);
+    sendWhole(client, authority, request, answer) ?? sendHttp1(agent, port, request, answer);
   const over = (open: http2.ClientHttp2Session): Send => {
     return (request, answer) => sendHttp2(open, authority, request, answer);
   };

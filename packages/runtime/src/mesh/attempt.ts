@@ -121,7 +121,7 @@ export class Attempt {
     const over = ({ session, lane }: PeerConnection): Send => {
       return (request, answer) => {
         if (request.whole === undefined) return sendHttp2(session, app, request, answer);
-        const sent = sendWhole({ client: lane.client, host: app, isRuntime: true }, request, answer);
+        const sent = sendWhole(lane.client, app, request, answer);
         if (sent === undefined) lane.grow();
         return sent ?? sendHttp2(session, app, request, answer);
       };

@@ -54,7 +54,8 @@ export const saysOrigin = (name: string): boolean => {
 
 /** The headers of a message as they go on, without those of the connection, pseudo headers, and what only runtimes say. */
 export function endToEnd(headers: IncomingHttpHeaders): HeaderMap {
-  const named = headers.connection === undefined ? undefined : namesIn(headers.connection);
+  const { connection } = headers;
+  const named = connection === undefined || connection === "keep-alive" ? undefined : namesIn(connection);
   const result: HeaderMap = {};
   for (const name of Object.keys(headers)) {
     const value = headers[name];

@@ -19,8 +19,8 @@ const maxHeaderBytes = 64 * 1024;
 const requestTimeoutMs = 30_000;
 /** The calling runtime reads no faster than its own caller, whom it gives half a minute. */
 const writeTimeoutMs = 120_000;
-/** The calling runtime ends what it does not use much sooner. */
-const keepAliveMs = 120_000;
+/** The calling runtime ends what it does not use sooner. */
+const keepAliveMs = 6 * 60_000;
 
 /** A call that crosses the end of an idle connection is answered with it: nothing was done, and it may go to another instance. */
 const farewell = `HTTP/1.1 503 Service Unavailable\r\n${untouchedHeader}: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`;

@@ -1,8 +1,13 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { Agent, type IncomingMessage, type RequestListener, request } from "node:http";
+import { createSecureServer } from "node:http2";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { issueCredentials, mutualTls, openAuthority } from "@mecha/identity";
 import { expect, onTestFinished, test } from "vitest";
 import { until } from "../../test/helpers.js";
 import { openRaw, type RunningRuntime, startPair } from "../../test/mesh.js";
@@ -358,6 +363,67 @@ test("no call fails that meets the end of an idle connection, while another inst
   isOver = true;
   expect((await Promise.all(callers)).flat()).toEqual([]);
   expect(calls).toBeGreaterThan(50);
+});
+
+/** Where "orders" is, in the database that runtimes find one another by. */
+function moveOrders(dataDir: string, toAddress?: string): string {
+  const db = new DatabaseSync(join(dataDir, "mecha.db"));
+  const row = db.prepare("SELECT address FROM discovery_instance WHERE app = 'orders'").get();
+  if (toAddress !== undefined) db.prepare("UPDATE discovery_instance SET address = ?").run(toAddress);
+  db.close();
+  return String(row?.address);
+}
+
+async function listening(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test("when the other runtime is killed its calls break off at once, and later ones go where it is then", async () => {
+  const { dataDir, url, shop } = await startPair((incoming, response) => {
+    if (incoming.url === "/half") response.write("half");
+    else if (incoming.url !== "/never") response.end("done");
+  });
+  const [host = "", port = ""] = moveOrders(dataDir).split(":");
+  // What is killed closes all its connections, whatever is under way on them.
+  const open = new Set<Socket>();
+  const way = createServer((socket) => {
+    const onward = connect(Number(port), host);
+    open.add(socket).add(onward);
+    for (const end of [socket, onward]) end.on("error", () => {});
+    socket.pipe(onward).pipe(socket);
+  });
+  moveOrders(dataDir, await listening(way));
+  await until(async () => (await (await fetch(`${url}/x`)).text()) === "done" && open.size > 0, "calls go that way");
+  await warm(url);
+  const half = openRaw(shop);
+  half.socket.write("GET /invoke/orders/half HTTP/1.1\r\nhost: localhost\r\n\r\n");
+  const never = openTalk(shop).ask("POST /invoke/orders/never HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1", "x");
+  await until(() => half.text().includes("half"), "an answer has begun");
+  await sleep(50);
+  for (const socket of open) socket.resetAndDestroy();
+  await half.closed;
+  expect(takeAnswer(half.text())).toBeUndefined();
+  expect(await never).toMatchObject({
+    status: "HTTP/1.1 503 Service Unavailable",
+    body: expect.stringContaining("it may have reached the app"),
+  });
+  await until(async () => (await fetch(`${url}/x`)).status === 200, "calls go on");
+});
+
+test("a runtime that has only HTTP/2 is called over that", async () => {
+  const { dataDir, url } = await startPair((_incoming, response) => response.end());
+  const authority = openAuthority(dataDir, "mecha.internal", Date.now());
+  const id = { trustDomain: "mecha.internal", namespace: "default", appId: "orders" };
+  const older = createSecureServer({
+    ...mutualTls(issueCredentials(authority, id, Date.now())),
+    ALPNProtocols: ["h2"],
+  });
+  older.on("stream", (stream) => stream.respond({ ":status": 200 }) ?? stream.end("of old"));
+  moveOrders(dataDir, await listening(older));
+  await until(async () => (await (await fetch(`${url}/x`)).text()) === "of old", "it is found");
+  for (let index = 0; index < 20; index++) expect(await (await fetch(`${url}/x`)).text()).toBe("of old");
 });
 
 test("a large answer waits for a slow reader, and nobody keeps it meanwhile", async () => {

@@ -1,11 +1,15 @@
 import * as tls from "node:tls";
 import { checkServer, type Identity, mutualTls } from "@mecha/identity";
-import { createHttp1Client, type Http1Client } from "@mecha/rpc";
+import { createWholeClient, type WholeClient } from "./send-whole.js";
 
 /** How many connections there are to an instance beside its session, at the most. */
-const maxConnections = 32;
+const maxConnections = 64;
 /** How long one may take to be opened, in ms. */
 const connectTimeoutMs = 3_000;
+/** The next one is not opened sooner than this after the last, in ms: a handshake costs as much as many a call, just when there are too many. */
+const pauseMs = 50;
+/** How long one that nobody uses is kept, in ms: as long as the session. */
+const idleMs = 5 * 60_000;
 /** After one that could not be opened the next is tried so much later, in ms: an older runtime has no such connections. */
 const retryMs = 30_000;
 /** What the other side says once it has taken us. */
@@ -13,16 +17,16 @@ export const greeting = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /**
  * Plain HTTP/1.1 connections to an instance, beside the HTTP/2 session that there always is: one small whole call at a time on each costs a fraction
- * of a stream. They become more while calls find none free, one after the other, so that no burst makes a burst of handshakes.
+ * of a stream. They become more while calls find none free, one after the other; until then the session has what they cannot take.
  */
 export interface Lane {
-  readonly client: Http1Client;
+  readonly client: WholeClient;
   /** No connection was free. */
   grow(): void;
 }
 
 export function createLane(identity: Identity, app: string, address: string): Lane {
-  const client = createHttp1Client({ maxIdle: maxConnections });
+  const client = createWholeClient("runtime", { maxIdle: maxConnections, idleMs });
   let isOpening = false;
   let notBefore = 0;
   return {
@@ -32,8 +36,8 @@ export function createLane(identity: Identity, app: string, address: string): La
       isOpening = true;
       open(identity, app, address, (socket) => {
         isOpening = false;
-        if (socket === undefined) notBefore = performance.now() + retryMs;
-        else client.add(socket);
+        notBefore = performance.now() + (socket === undefined ? retryMs : pauseMs);
+        if (socket !== undefined) client.add(socket);
       });
     },
   };

@@ -1,18 +1,38 @@
-import type { Http1Client } from "@mecha/rpc";
+import type { IncomingHttpHeaders } from "node:http";
+import { createHttp1Client, type Http1Client, type Http1ClientOptions } from "@mecha/rpc";
 import type { Answer, Outbound, OutboundRequest } from "./exchange.js";
-import { endToEnd, trailersOf, untouchedHeader } from "./headers.js";
+import { endToEnd, type HeaderMap, trailersOf, untouchedHeader } from "./headers.js";
 
-/** Whom a request goes to. */
-export interface WholeDestination {
-  readonly client: Http1Client;
-  readonly host: string;
-  /** Whether it is a runtime, which says whether its app did something with the request. */
-  readonly isRuntime: boolean;
+/** What the headers of an answer say, whoever it is for. */
+interface AnswerHeaders {
+  /** Those that go on. */
+  readonly goOn: HeaderMap;
+  readonly untouched: boolean;
+  readonly hasContent: boolean;
 }
 
-/** Sends a request that is whole over HTTP/1.1; undefined if it is not, or if no connection is free. */
+/** Sends whole requests over HTTP/1.1. */
+export type WholeClient = Http1Client<AnswerHeaders>;
+
+/** Makes a client for an app, or for a runtime, which says whether its app did something with a request. */
+export function createWholeClient(
+  to: "app" | "runtime",
+  options: Omit<Http1ClientOptions, "fromHeaders">,
+): WholeClient {
+  return createHttp1Client<AnswerHeaders>({
+    ...options,
+    fromHeaders: (headers: IncomingHttpHeaders) => ({
+      goOn: endToEnd(headers),
+      untouched: to === "runtime" && headers[untouchedHeader] !== undefined,
+      hasContent: headers["content-type"] !== undefined,
+    }),
+  });
+}
+
+/** Sends a request that is whole; undefined if it is not, or if no connection is free. */
 export function sendWhole(
-  { client, host, isRuntime }: WholeDestination,
+  client: WholeClient,
+  host: string,
   { method, target, headers, whole, awaitsContinue }: OutboundRequest,
   answer: Answer,
 ): Outbound | undefined {
@@ -21,14 +41,10 @@ export function sendWhole(
     { method, target, host, headers, body: whole },
     {
       information: (status, found) => answer.information(status, endToEnd(found)),
-      responded({ status, headers: found, body, trailers }) {
-        answer.responded({
-          status,
-          headers: endToEnd(found),
-          body,
-          trailers: () => trailersOf(trailers()),
-          untouched: isRuntime && found[untouchedHeader] !== undefined,
-        });
+      responded({ status, headers: { goOn, untouched, hasContent }, body, trailers }) {
+        // The other side's farewell, and no refusal, which has words.
+        if (untouched && !hasContent) answer.failed({ error: new Error("it has ended the connection"), untouched });
+        else answer.responded({ status, headers: goOn, body, trailers: () => trailersOf(trailers()), untouched });
       },
       failed(error, { connected }) {
         // Without a connection nothing was sent. A kept one that ends may have carried the request there.
