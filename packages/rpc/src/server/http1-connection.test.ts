@@ -2,7 +2,8 @@ import * as net from "node:net";
 import { expect, test } from "vitest";
 import { eventually } from "../../test/eventually.js";
 import { RawConnection } from "../../test/raw-http1.js";
-import { Http1Connection, type Http1Serving } from "./http1-connection.js";
+import { Http1Connection } from "./http1-connection.js";
+import type { Http1Serving } from "./http1-serving.js";
 import { createWatch } from "./watch.js";
 
 const request = "POST /a.B/C HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
-import { type Http1RequestHead, isHeadPart, readHttp1RequestHead } from "../wire/http1-request-head.js";
+import { Http1RequestHeads, isHeadPart } from "../wire/http1-request-head.js";
 import {
+  asksToClose,
   type BodyFraming,
   type ConnectionTerms,
   encodeHttp1Head,
@@ -10,30 +11,8 @@ import {
 import type { ExchangeEnvironment } from "./exchange.js";
 import { type DirectConnection, Http1DirectExchange } from "./http1-direct-exchange.js";
 import { Http1Part } from "./http1-part.js";
+import type { Http1Serving } from "./http1-serving.js";
 import type { Watched } from "./watch.js";
-
-/** How connections are served. */
-export interface Http1Serving {
-  readonly environment: ExchangeEnvironment;
-  /** The largest head, in bytes. */
-  readonly maxHeaderBytes: number;
-  /** How long a client may take to begin, in ms. */
-  readonly headersTimeoutMs: number;
-  /** How long a connection may be idle after an answer, in ms. */
-  readonly keepAliveMs: number;
-  /** Whether a request is served only when all of its body is there. Default: none is. */
-  needsWhole?(head: Http1RequestHead): boolean;
-  /** How long a request may take to be there, then, before the connection is handed over. Default: as long as a client may take to begin, head and all. */
-  readonly wholeWithinMs?: number;
-  /** Serves a request, or says that it is not for here before anything has happened to it. */
-  serve(exchange: Http1DirectExchange): boolean;
-  /** Takes a connection over, for good. What was read of the request at hand has been put back. */
-  handOver(socket: Socket): void;
-  /** Told when a connection has ended or is handed over. */
-  left(connection: Http1Connection): void;
-  /** What a client is told whose connection ends while it is idle. Whatever it has sent by then is dropped. Default: nothing. */
-  readonly farewell?: string;
-}
 
 /** So many bytes of further requests are kept while one is served; then the client has to wait. */
 const readAheadBytes = 64 * 1024;
@@ -70,8 +49,7 @@ export class Http1Connection implements DirectConnection, Watched {
   #draining: boolean = false;
   /** Nothing that comes is for here any more. */
   #over: boolean = false;
-  /** The head that came last, and its bytes: a client mostly repeats it. */
-  #known: { readonly bytes: Buffer; readonly head: Http1RequestHead } | undefined;
+  readonly #heads = new Http1RequestHeads();
 
   constructor(socket: Socket, serving: Http1Serving) {
     this.#socket = socket;
@@ -196,7 +174,7 @@ export class Http1Connection implements DirectConnection, Watched {
   /** Reads the head at the offset and has its request served; gives the offset after what it took. */
   #begin(bytes: Buffer, offset: number): number {
     const { maxHeaderBytes, wholeWithinMs } = this.#serving;
-    const head = this.#readHead(bytes, offset);
+    const head = this.#heads.read(bytes, offset, maxHeaderBytes);
     if (head === undefined) {
       // Where a connection may be handed over that is done at once: the other way waits as well.
       const waits = wholeWithinMs === undefined && isHeadPart(bytes, offset, maxHeaderBytes);
@@ -218,19 +196,6 @@ export class Http1Connection implements DirectConnection, Watched {
     this.#exchange = undefined;
     this.#missing = 0;
     return this.#handOver(bytes, offset);
-  }
-
-  #readHead(bytes: Buffer, offset: number): Http1RequestHead | undefined {
-    const known = this.#known;
-    if (known) {
-      const end = offset + known.head.length;
-      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, offset, end) === 0)
-        return known.head;
-    }
-    const head = readHttp1RequestHead(bytes, offset, this.#serving.maxHeaderBytes);
-    // A copy: a view would keep all that came with it.
-    if (head) this.#known = { bytes: Buffer.from(bytes.subarray(offset, offset + head.length)), head };
-    return head;
   }
 
   #await(bytes: Buffer, offset: number): number {
@@ -326,14 +291,6 @@ export class Http1Connection implements DirectConnection, Watched {
     this.#forget();
     this.#exchange?.lose();
   };
-}
-
-/** A handler may set the header, as with `node:http`. */
-function asksToClose(headers: readonly string[]): boolean {
-  // Most answers have two headers.
-  if (headers.length <= 4) return false;
-  const index = headers.indexOf("connection");
-  return index !== -1 && index % 2 === 0 && /\bclose\b/i.test(headers[index + 1] ?? "");
 }
 
 function ignore(): void {}

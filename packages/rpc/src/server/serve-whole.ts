@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { WholeExchange } from "../options.js";
-import { Http1Connection, type Http1Serving } from "./http1-connection.js";
+import { Http1Connection } from "./http1-connection.js";
+import type { Http1Serving } from "./http1-serving.js";
 import { DirectWholeExchange, maxWholeBytes } from "./http1-whole-exchange.js";
 import { createWatch } from "./watch.js";
 

@@ -59,6 +59,23 @@ export function readHttp1RequestHead(buffer: Buffer, start: number, maxBytes: nu
   return { method, url, headers, contentLength: Number(contentLength ?? 0), length };
 }
 
+/** Reads the heads of a connection one after the other. A client mostly repeats the last one, which is not read again then: it is not to be changed. */
+export class Http1RequestHeads {
+  #known: { readonly bytes: Buffer; readonly head: Http1RequestHead } | undefined;
+
+  read(bytes: Buffer, start: number, maxBytes: number): Http1RequestHead | undefined {
+    const known = this.#known;
+    if (known) {
+      const end = start + known.head.length;
+      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, start, end) === 0) return known.head;
+    }
+    const head = readHttp1RequestHead(bytes, start, maxBytes);
+    // A copy: a view would keep all that came with it.
+    if (head) this.#known = { bytes: Buffer.from(bytes.subarray(start, start + head.length)), head };
+    return head;
+  }
+}
+
 /** Whether what has come so far may be the begin of a head that is not there as a whole. */
 export function isHeadPart(buffer: Buffer, start: number, maxBytes: number): boolean {
   return buffer.length - start < maxBytes && buffer.indexOf(headEnd, start) === -1;

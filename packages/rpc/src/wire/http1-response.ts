@@ -81,3 +81,11 @@ export function fieldLines(headers: readonly string[]): string {
   }
   return lines;
 }
+
+/** A handler may set the header, as with `node:http`. */
+export function asksToClose(headers: readonly string[]): boolean {
+  // Most answers have two headers.
+  if (headers.length <= 4) return false;
+  const index = headers.indexOf("connection");
+  return index !== -1 && index % 2 === 0 && /\bclose\b/i.test(headers[index + 1] ?? "");
+}
