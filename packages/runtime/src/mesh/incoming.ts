@@ -26,6 +26,8 @@ export interface IncomingOptions extends ArrivalContext {
 
 const handshakeTimeoutMs = 10_000;
 const maxConnections = 10_000;
+/** Of these, those that only make small calls cheaper leave room for sessions, without which there are no calls at all. */
+const maxLaneConnections = 5_000;
 const maxStreamsPerConnection = 1_000;
 
 /** Listens. Only runtimes of this trust domain and namespace get further than the handshake. */
@@ -46,6 +48,10 @@ export async function listenForPeers(options: IncomingOptions): Promise<Incoming
     socket.setNoDelay(true);
     const caller = verdict.id.appId;
     const untilExpiry = Math.max(0, verdict.expireTime - clock.now());
+    if (socket.alpnProtocol === "http/1.1" && lane.size >= maxLaneConnections) {
+      socket.destroy();
+      return;
+    }
     if (socket.alpnProtocol === "http/1.1") {
       const end = lane.serve(socket, (exchange) => {
         const { host: called } = exchange.headers;

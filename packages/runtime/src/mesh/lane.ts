@@ -3,7 +3,7 @@ import { checkServer, type Identity, mutualTls } from "@mecha/identity";
 import { createWholeClient, type WholeClient } from "./send-whole.js";
 
 /** How many connections there are to an instance beside its session, at the most. */
-const maxConnections = 64;
+const maxConnections = 32;
 /** How long one may take to be opened, in ms. */
 const connectTimeoutMs = 3_000;
 /** The next one is not opened sooner than this after the last, in ms: a handshake costs as much as many a call, just when there are too many. */
