@@ -2,8 +2,11 @@ import * as tls from "node:tls";
 import { checkServer, type Identity, mutualTls } from "@mecha/identity";
 import { createWholeClient, type WholeClient } from "./send-whole.js";
 
-/** How many connections there are to an instance beside its session, at the most. */
-const maxConnections = 32;
+/**
+ * How many connections there are to an instance beside its session, at the most. More than calls are under way as a rule: what they cannot take costs
+ * several times as much, as a stream, and makes the garbage that slows all others down, so a burst that does not fit would feed itself.
+ */
+const maxConnections = 128;
 /** How long one may take to be opened, in ms. */
 const connectTimeoutMs = 3_000;
 /** The next one is not opened sooner than this after the last, in ms: a handshake costs as much as many a call, just when there are too many. */
