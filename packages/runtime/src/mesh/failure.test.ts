@@ -76,8 +76,9 @@ test.each(disasters)(
     await load.stop();
     const ok = load.answers.get("200") ?? 0;
     const attempts = await metric(shop, 'mecha_call_attempts_total{target="app/orders"');
-    expect(ok / load.calls).toBeGreaterThanOrEqual(0.999);
-    expect(attempts / load.calls).toBeLessThanOrEqual(1.2);
+    const answers = [...load.answers].join(" ");
+    expect(ok / load.calls, answers).toBeGreaterThanOrEqual(0.999);
+    expect(attempts / load.calls, answers).toBeLessThanOrEqual(1.2);
   },
 );
 
