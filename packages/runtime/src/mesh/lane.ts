@@ -10,7 +10,9 @@ const maxConnections = 128;
 /** How long one may take to be opened, in ms. */
 const connectTimeoutMs = 3_000;
 /** The next one is not opened sooner than this after the last, in ms: a handshake costs as much as many a call, just when there are too many. */
-const pauseMs = 50;
+const pauseMs = 10;
+/** Calls that find none free within so many ms come at once, and as many connections are missing. */
+const burstMs = 5;
 /** How long one that nobody uses is kept, in ms: as long as the session. */
 const idleMs = 5 * 60_000;
 /** After one that could not be opened the next is tried so much later, in ms: an older runtime has no such connections. */
@@ -32,16 +34,31 @@ export function createLane(identity: Identity, app: string, address: string): La
   const client = createWholeClient("runtime", { maxIdle: maxConnections, idleMs });
   let isOpening = false;
   let notBefore = 0;
+  /** So many more are to be opened. */
+  let missing = 0;
+  let burst = 0;
+  let burstUntil = 0;
+  const openNext = () => {
+    if (isOpening || missing <= 0 || client.size >= maxConnections || performance.now() < notBefore) return;
+    isOpening = true;
+    open(identity, app, address, (socket) => {
+      isOpening = false;
+      missing = socket === undefined ? 0 : missing - 1;
+      notBefore = performance.now() + (socket === undefined ? retryMs : pauseMs);
+      if (socket !== undefined) client.add(socket);
+      if (missing > 0) setTimeout(openNext, pauseMs + 1).unref();
+    });
+  };
   return {
     client,
     grow() {
-      if (isOpening || client.size >= maxConnections || performance.now() < notBefore) return;
-      isOpening = true;
-      open(identity, app, address, (socket) => {
-        isOpening = false;
-        notBefore = performance.now() + (socket === undefined ? retryMs : pauseMs);
-        if (socket !== undefined) client.add(socket);
-      });
+      const now = performance.now();
+      if (now > burstUntil) {
+        burst = 0;
+        burstUntil = now + burstMs;
+      }
+      missing = Math.max(missing, ++burst);
+      openNext();
     },
   };
 }
