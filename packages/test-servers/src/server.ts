@@ -1,6 +1,6 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -96,7 +96,11 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
     },
     stop: () => end(kind.stopSignal ?? "SIGTERM"),
     kill: () => end("SIGKILL"),
-    pause: () => child && signalAll(child, "SIGSTOP"),
+    pause() {
+      if (child === undefined) return;
+      signalAll(child, "SIGSTOP");
+      untilStopped(child.pid);
+    },
     resume: () => child && signalAll(child, "SIGCONT"),
     async [Symbol.asyncDispose]() {
       await end("SIGKILL");
@@ -113,6 +117,14 @@ export async function startServer(kind: ServerKind): Promise<TestServer> {
 }
 
 /** Signals a server's processes, all of them: PostgreSQL has one for each connection. */
+/** Waits, on Linux, until no thread of a process runs any more: a moment after the signal one may still answer. */
+function untilStopped(pid: number | undefined): void {
+  const threads = `/proc/${pid}/task`;
+  const deadline = Date.now() + 1_000;
+  const isStopped = (thread: string) => /^.*\) T /.test(readFileSync(`${threads}/${thread}/stat`, "utf8"));
+  while (existsSync(threads) && Date.now() < deadline && !readdirSync(threads).every(isStopped));
+}
+
 function signalAll(child: ChildProcess, signal: NodeJS.Signals): void {
   for (const pid of child.pid === undefined ? [] : processTree(child.pid)) {
     try {
