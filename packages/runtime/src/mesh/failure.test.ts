@@ -72,7 +72,7 @@ test.each(disasters)(
       if (wrong[index] === "answering 503") state.status = 503;
       if (wrong[index] === "never answering") state.hangs = true;
     }
-    await load.reaches(load.calls + 4_000);
+    await load.reaches(load.calls + 1_500);
     await load.stop();
     const ok = load.answers.get("200") ?? 0;
     const attempts = await metric(shop, 'mecha_call_attempts_total{target="app/orders"');
