@@ -192,7 +192,7 @@ export class Attempt {
   #record(outcome: Outcome | undefined): void {
     if (this.#isRecorded) return;
     this.#isRecorded = true;
-    const { endpoint, endpoints, engines, era } = this.#options;
+    const { endpoint, endpoints, engines, era, context } = this.#options;
     const { breaker, ejections, counts } = engines;
     if (era !== undefined) breaker?.leave(era, outcome && breaker.isFailure(outcome));
     if (outcome === undefined) {
@@ -201,6 +201,7 @@ export class Attempt {
     }
     const isError = ejections.isError(outcome);
     ejections.record(endpoint, isError, endpoints);
+    if (!isError) endpoint.answeredAt = context.clock.now();
     counts.attempt(outcome.type === "answer" ? (isError ? "error" : "ok") : outcome.type);
   }
 }

@@ -5,6 +5,7 @@ import { type Balancer, type Endpoint, leastRequest, randomly, ringHash, roundRo
 const endpoint = (id: string, weight = 100): Endpoint => ({
   instance: { id, app: "orders", address: `${id}:1`, version: "", zone: "", weight },
   inFlight: 0,
+  answeredAt: 0,
 });
 
 const picks = 10_000;

@@ -5,6 +5,8 @@ export interface Endpoint {
   instance: Instance;
   /** Calls that it has not answered yet. */
   inFlight: number;
+  /** When it last answered well, by the clock; 0 if it has not. */
+  answeredAt: number;
 }
 
 /** Chooses who gets a call. One small function: another way to balance is another of these. */

@@ -11,6 +11,8 @@ export interface Choice {
   readonly headers: IncomingHttpHeaders;
   /** Those that were tried for this call. */
   readonly tried: ReadonlySet<Endpoint>;
+  /** When the attempt before this one began, by the clock; undefined for the first. */
+  readonly retriedSince: number | undefined;
   /** Whether an instance could not be reached a moment ago. */
   isAvoided(endpoint: Endpoint): boolean;
   readonly random: () => number;
@@ -18,7 +20,7 @@ export interface Choice {
 
 /** Chooses the instance for an attempt, of `endpoints`; undefined if all were tried. Throws APP_UNAVAILABLE if none may have the call. */
 export function choose(endpoints: readonly Endpoint[], choice: Choice): Endpoint | undefined {
-  const { engines, tried } = choice;
+  const { engines, tried, retriedSince } = choice;
   const { split, ejections, balancer } = engines;
   const mayHave = split === undefined ? endpoints : ofSplit(endpoints, split, choice);
   const isGood = (endpoint: Endpoint) =>
@@ -27,8 +29,23 @@ export function choose(endpoints: readonly Endpoint[], choice: Choice): Endpoint
   const good = mayHave.every(isGood) ? mayHave : mayHave.filter(isGood);
   const among = good.length > 0 ? good : lastResort(mayHave, choice);
   if (among.length === 0) return undefined;
-  const drawn = split !== undefined && isByWeight(split, choice) ? drawShare(split, among, choice.random) : among;
+  const trusted = retriedSince === undefined ? among : trustedOf(among, engines.ejections, retriedSince);
+  const drawn = split !== undefined && isByWeight(split, choice) ? drawShare(split, trusted, choice.random) : trusted;
   return balancer.pick(drawn, keyOf(choice));
+}
+
+/**
+ * A call that went wrong once is not spent on finding out how other instances are: that is left to first attempts. Better one that has answered since
+ * the last attempt began, for one that hangs shows no other sign at first; else one whose last call did not fail.
+ */
+function trustedOf(
+  endpoints: readonly Endpoint[],
+  ejections: Engines["ejections"],
+  since: number,
+): readonly Endpoint[] {
+  const unblemished = endpoints.filter((endpoint) => !ejections.isInDoubt(endpoint));
+  const alive = unblemished.filter(({ answeredAt }) => answeredAt >= since);
+  return alive.length > 0 ? alive : unblemished.length > 0 ? unblemished : endpoints;
 }
 
 /** None is in order: better one that failed than none, and one that was left out than one that cannot be reached. */

@@ -137,7 +137,7 @@ function merge(known: readonly Endpoint[], instances: readonly Instance[]): Wher
   const taking = instances.filter(({ weight }) => weight > 0);
   const endpoints = taking.map((instance) => {
     const endpoint = before.get(instance.id);
-    if (endpoint === undefined) return { instance, inFlight: 0 };
+    if (endpoint === undefined) return { instance, inFlight: 0, answeredAt: 0 };
     endpoint.instance = instance;
     return endpoint;
   });

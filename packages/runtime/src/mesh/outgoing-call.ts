@@ -30,6 +30,8 @@ export class OutgoingCall {
   readonly #tried = new Set<Endpoint>();
   #endpoints: readonly Endpoint[] = [];
   #attempts = 0;
+  /** When the latest of them began, by the clock. */
+  #triedAt: number | undefined;
   /** Attempts that followed one which counts: not those that only passed an instance over. */
   #retries = 0;
   /** When it must be over, by the clock. */
@@ -144,6 +146,7 @@ export class OutgoingCall {
       throw error;
     }
     this.#tried.add(endpoint);
+    this.#triedAt = this.#context.clock.now();
     if (this.#attempts++ > 0) this.#engines.counts.retries++;
     const attempt = new Attempt({
       app: this.#app,
@@ -182,6 +185,7 @@ export class OutgoingCall {
       engines: this.#engines,
       headers: this.#inbound.headers,
       tried: this.#tried,
+      retriedSince: this.#triedAt,
       isAvoided: ({ instance }: Endpoint) => peers.isAvoided(this.#app, instance.address),
       random,
     };

@@ -15,6 +15,7 @@ import { drawShare, shareByHeaders, split } from "./split.js";
 const endpoint = (id: string, version = ""): Endpoint => ({
   instance: { id, app: "orders", address: `${id}:1`, version, zone: "", weight: 100 },
   inFlight: 0,
+  answeredAt: 0,
 });
 
 const answer = (status: number, code?: string): Outcome => ({ type: "answer", status, code });

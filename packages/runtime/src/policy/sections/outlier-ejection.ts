@@ -75,6 +75,11 @@ export class Ejections {
     return record === undefined || (record.outUntil <= this.#clock.now() && endpoint.inFlight === 0);
   }
 
+  /** Whether nothing went well with an instance since its last error. */
+  isInDoubt(endpoint: Endpoint): boolean {
+    return this.#suspects.has(endpoint) || (this.#records.get(endpoint)?.errorsInARow ?? 0) > 0;
+  }
+
   /** How many are left out now. */
   get out(): number {
     return this.#countOut([...this.#suspects]);
