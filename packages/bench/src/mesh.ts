@@ -24,6 +24,8 @@ const perSecond = 1_000;
 const rounds = 7;
 const callers = 32;
 const roundSeconds = 3;
+/** How long each way is called before anything counts: until V8 has compiled what is called often, the last of it after some 10,000 calls. */
+const warmUpSeconds = 20;
 const bigBytes = 1024 ** 3;
 const children: ChildProcess[] = [];
 
@@ -106,14 +108,15 @@ async function main(): Promise<void> {
     const runtimes = [shop.pid, orders.pid];
     const samples: { direct: Percentiles; through: Percentiles }[] = [];
     let cpu = 0;
+    await paced(direct, perSecond, warmUpSeconds);
+    const cold = percentiles(await paced(through, perSecond, warmUpSeconds));
     const machine = watchMachine();
-    // Taking turns, so that what else the machine does hits both alike. The first turns only warm up.
-    for (let round = -2; round < rounds; round++) {
+    // Taking turns, so that what else the machine does hits both alike.
+    for (let round = 0; round < rounds; round++) {
       const plain = percentiles(await paced(direct, perSecond, roundSeconds));
       const before = cpuMicros(...runtimes);
       const meshed = await paced(through, perSecond, roundSeconds);
       const used = cpuMicros(...runtimes) - before;
-      if (round < 0) continue;
       samples.push({ direct: plain, through: percentiles(meshed) });
       cpu += used / meshed.length / rounds;
     }
@@ -132,7 +135,7 @@ async function main(): Promise<void> {
       through: await throughput(through, callers, roundSeconds),
     };
     const gigabyte = await big(through, runtimes);
-    const result = { perSecond, rows, cpuMicrosPerCall: cpu, throughput: rates, gigabyte, busy, stolen };
+    const result = { perSecond, rows, cpuMicrosPerCall: cpu, throughput: rates, gigabyte, cold, busy, stolen };
     if (values.json) console.log(JSON.stringify(result));
     else {
       const round = (value: number) => Number(value.toFixed(2));
@@ -149,6 +152,8 @@ async function main(): Promise<void> {
         })),
       );
       console.log(`The machine was busy to ${percent(busy)}; ${percent(stolen)} of its time went to other machines`);
+      const first = `${round(cold.p50Ms)}, ${round(cold.p90Ms)} and ${round(cold.p99Ms)} ms`;
+      console.log(`The first ${warmUpSeconds} s through, while code is compiled: ${first} at p50, p90 and p99`);
       console.log(`CPU of both runtimes: ${Math.round(cpu)} µs a call`);
       console.log(`${callers} callers: ${Math.round(rates.direct)}/s directly, ${Math.round(rates.through)}/s through`);
       console.log(

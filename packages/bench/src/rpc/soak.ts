@@ -2,7 +2,8 @@
 //
 //   pnpm --filter @mecha/bench exec node --expose-gc src/rpc/soak.ts [--minutes 10]
 //
-// Fails when memory keeps growing, or when sockets, timers or handlers are left once all calls have ended.
+// Fails when memory keeps growing, when sockets, timers or handlers are left once all calls have ended, or when a call ends otherwise than it may.
+import * as net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { DescMethodUnary, Message } from "@bufbuild/protobuf";
@@ -20,7 +21,11 @@ const routes = (router: ConnectRouter) => {
   router.rpc(BenchService.method.get as DescMethodUnary, async (_request, context) => {
     handling++;
     try {
-      if (Math.random() < 0.3) await sleep(Math.random() * 20, undefined, { signal: context.signal });
+      if (Math.random() < 0.3) {
+        const { signal } = context;
+        // What it is stopped by is told; its own AbortError would be an "internal error".
+        await sleep(Math.random() * 20, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
       if (Math.random() < 0.02) throw new ConnectError("now and then", Code.Aborted);
       return toItem("key");
     } finally {
@@ -42,8 +47,9 @@ const routes = (router: ConnectRouter) => {
 
 const resourcesBefore = countResources();
 const server = await serve({ routes });
+const wire = await startWire(Number(new URL(server.endpoint).port));
 const transports = (["connect", "grpc"] as const).map((protocol) =>
-  createTransport({ endpoint: server.endpoint, protocol }),
+  createTransport({ endpoint: wire.endpoint, protocol }),
 );
 const clients = transports.map(
   (transport) =>
@@ -61,12 +67,18 @@ const running = Array.from({ length: callers }, (_, index) => callForever(index)
 await Promise.all([...running, watch()]);
 
 for (const transport of transports) await transport.close();
+await wire.close();
 await server.close();
 await sleep(500);
 const left = Object.entries(countResources()).filter(([name, count]) => count > (resourcesBefore[name] ?? 0));
 const [early, late] = [median(samples.slice(0, samples.length / 3)), median(samples.slice(-samples.length / 3))];
 console.log({ outcomes, handling, left, heapMiB: { early, late } });
+/** "Unavailable" is what becomes of calls whose connection is reset. */
+const allowed = ["ok", "Aborted", "Canceled", "DeadlineExceeded", "Unavailable"];
+const odd = Object.keys(outcomes).filter((outcome) => !allowed.includes(outcome));
 const failures = [
+  odd.length > 0 && `calls ended as ${odd.join(", ")}`,
+  outcomes.Unavailable === undefined && "no connection was reset under a call",
   handling !== 0 && `${handling} handlers still run`,
   left.length > 0 && `left over: ${left.map(([name, count]) => `${count} ${name}`).join(", ")}`,
   late > early * 1.2 + 2 && `the heap grew from ${early.toFixed(1)} to ${late.toFixed(1)} MiB`,
@@ -105,6 +117,35 @@ async function callOnce(client: (typeof clients)[number] | undefined): Promise<v
     for (let index = 0; index < count; index++) yield item;
   }
   for await (const _ of client.chat(send(), options));
+}
+
+/** What lies between the clients and the server: about once a second it resets a connection, whatever is under way on it. */
+async function startWire(target: number) {
+  const sockets = new Set<net.Socket>();
+  const wire = net.createServer((near) => {
+    const far = net.connect(target, "127.0.0.1");
+    sockets.add(near);
+    near.once("close", () => {
+      sockets.delete(near);
+      far.destroy();
+    });
+    far.once("close", () => near.destroy());
+    for (const socket of [near, far]) socket.setNoDelay(true).on("error", () => {});
+    near.pipe(far).pipe(near);
+  });
+  await new Promise<void>((resolve) => wire.listen(0, "127.0.0.1", resolve));
+  const timer = setInterval(() => {
+    const all = [...sockets];
+    all[Math.floor(Math.random() * all.length)]?.resetAndDestroy();
+  }, 1_000);
+  return {
+    endpoint: `http://127.0.0.1:${(wire.address() as net.AddressInfo).port}`,
+    close: () => {
+      clearInterval(timer);
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => wire.close(resolve));
+    },
+  };
 }
 
 /** Keeps the load where it should be, and looks at the heap. */
