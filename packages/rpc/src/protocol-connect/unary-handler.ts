@@ -3,11 +3,11 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { ConnectError } from "@connectrpc/connect";
 import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from "@connectrpc/connect/protocol-connect";
-import { CallContext } from "../call/context.js";
+import type { CallContext } from "../call/context.js";
 import { invokeUnary, isPromise } from "../call/invoke.js";
 import type { RequestHead } from "../options.js";
 import type { Exchange } from "../server/exchange.js";
-import { type ServedRoute, type Service, toSentError } from "../server/service.js";
+import { createCallContext, type ServedRoute, type Service, toSentError } from "../server/service.js";
 import { type Compression, type Negotiated, negotiate } from "../wire/compression.js";
 import { type GetRequest, readGetRequest } from "./get-request.js";
 
@@ -66,21 +66,7 @@ class UnaryCall {
     const requested = get ? get.compression : exchange.header("content-encoding");
     this.#compression = negotiate(requested, exchange.header("accept-encoding"), "Accept-Encoding");
     this.#early = this.#compression.error ?? timeout?.error;
-    this.#context = new CallContext(
-      route.method,
-      {
-        requestMethod: exchange.method,
-        protocolName: "connect",
-        url: () => exchange.absoluteUrl(),
-        headers: () => exchange.headers(),
-        contextValues: () => service.contextValues?.(exchange),
-      },
-      timeout?.timeoutMs,
-      (context) => {
-        service.signalled.add(context);
-        exchange.onGone((reason) => context.abort(reason));
-      },
-    );
+    this.#context = createCallContext(service, route, exchange, "connect", timeout?.timeoutMs);
   }
 
   start(): void {

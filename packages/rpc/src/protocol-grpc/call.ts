@@ -1,11 +1,11 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { CallContext } from "../call/context.js";
+import type { CallContext } from "../call/context.js";
 import { isPromise } from "../call/invoke.js";
 import type { RequestHead } from "../options.js";
 import type { Exchange } from "../server/exchange.js";
-import { type ServedRoute, type Service, toSentError } from "../server/service.js";
+import { createCallContext, type ServedRoute, type Service, toSentError } from "../server/service.js";
 import type { Codec } from "../wire/codec.js";
 import { type Negotiated, negotiate } from "../wire/compression.js";
 import { compressedFlag, type Envelope } from "../wire/envelope.js";
@@ -49,21 +49,7 @@ export class GrpcCallBase {
       "Grpc-Accept-Encoding",
     );
     this.early = this.compression.error ?? timeout?.error;
-    this.context = new CallContext(
-      route.method,
-      {
-        requestMethod: "POST",
-        protocolName: "grpc",
-        url: () => exchange.absoluteUrl(),
-        headers: () => exchange.headers(),
-        contextValues: () => service.contextValues?.(exchange),
-      },
-      timeout?.timeoutMs,
-      (context) => {
-        service.signalled.add(context);
-        exchange.onGone((reason) => context.abort(reason));
-      },
-    );
+    this.context = createCallContext(service, route, exchange, "grpc", timeout?.timeoutMs);
   }
 
   encode(message: Message): Envelope | Promise<Envelope> {

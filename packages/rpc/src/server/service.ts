@@ -1,9 +1,10 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
-import type { CallContext } from "../call/context.js";
+import { CallContext } from "../call/context.js";
 import type { Route } from "../call/routes.js";
 import type { ServeOptions } from "../options.js";
 import { type Codecs, createCodecs } from "../wire/codec.js";
 import type { Bag } from "./bag.js";
+import type { Exchange } from "./exchange.js";
 import type { Limits } from "./limits.js";
 
 /** A route with what it takes to serve it. */
@@ -33,6 +34,27 @@ export function createServedRoute(route: Route, { limits, jsonOptions }: Service
     input: createCodecs(input, { ...options, unreadable: Code.InvalidArgument }),
     output: createCodecs(output, options),
   };
+}
+
+/** What the handler of a call is given about it; when its caller goes, or the server's patience ends, its signal fires. */
+export function createCallContext(
+  service: Service,
+  route: ServedRoute,
+  exchange: Exchange,
+  protocolName: "connect" | "grpc",
+  timeoutMs: number | undefined,
+): CallContext {
+  const head = {
+    requestMethod: exchange.method,
+    protocolName,
+    url: () => exchange.absoluteUrl(),
+    headers: () => exchange.headers(),
+    contextValues: () => service.contextValues?.(exchange),
+  };
+  return new CallContext(route.method, head, timeoutMs, (context) => {
+    service.signalled.add(context);
+    exchange.onGone((reason) => context.abort(reason));
+  });
 }
 
 /** The error that is sent for whatever was thrown; what a handler throws by accident stays inside. */

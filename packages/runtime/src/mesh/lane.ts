@@ -1,5 +1,6 @@
-import * as tls from "node:tls";
-import { checkServer, type Identity, mutualTls } from "@mecha/identity";
+import type { TLSSocket } from "node:tls";
+import type { Identity } from "@mecha/identity";
+import { connectTimeoutMs, connectTls } from "./connect-tls.js";
 import { createWholeClient, type WholeClient } from "./send-whole.js";
 
 /**
@@ -7,8 +8,6 @@ import { createWholeClient, type WholeClient } from "./send-whole.js";
  * several times as much, as a stream, and makes the garbage that slows all others down, so a burst that does not fit would feed itself.
  */
 const maxConnections = 128;
-/** How long one may take to be opened, in ms. */
-const connectTimeoutMs = 3_000;
 /** The next one is not opened sooner than this after the last, in ms: a handshake costs as much as many a call, just when there are too many. */
 const pauseMs = 10;
 /** Calls that find none free within so many ms come at once, and as many connections are missing. */
@@ -64,24 +63,15 @@ export function createLane(identity: Identity, app: string, address: string): La
 }
 
 /** Opens a connection, with both sides proving who they are; gives undefined if there is none. */
-function open(identity: Identity, app: string, address: string, done: (socket?: tls.TLSSocket) => void): void {
-  const { current } = identity;
-  const { hostname, port } = new URL(`https://${address}`);
-  const socket = tls.connect({
-    ...mutualTls(current),
-    host: hostname.replace(/^\[|\]$/g, ""),
-    port: Number(port || 443),
-    ALPNProtocols: ["http/1.1"],
-    checkServerIdentity: checkServer(current.id, app),
-  });
-  socket.setNoDelay(true).unref();
+function open(identity: Identity, app: string, address: string, done: (socket?: TLSSocket) => void): void {
+  const socket = connectTls(identity, app, address, "http/1.1").unref();
   const timer = setTimeout(() => socket.destroy(), connectTimeoutMs).unref();
-  const settle = (opened?: tls.TLSSocket) => {
+  const settle = (opened?: TLSSocket) => {
     clearTimeout(timer);
     socket.off("data", onData).off("close", onClose).off("error", ignore);
     done(opened);
   };
-  // In TLS 1.3 a client is through before the server has looked at its certificate: a greeting proves that it took us.
+  // The greeting proves that it took our certificate.
   let greeted = "";
   const onData = (chunk: Buffer) => {
     greeted += chunk.toString("latin1");

@@ -1,10 +1,8 @@
 import * as http2 from "node:http2";
-import * as tls from "node:tls";
-import { checkServer, type Identity, mutualTls } from "@mecha/identity";
+import type { Identity } from "@mecha/identity";
+import { connectTimeoutMs, connectTls } from "./connect-tls.js";
 import { createLane, type Lane } from "./lane.js";
 
-/** How long a connection to another runtime may take, handshake and all, in ms. */
-const connectTimeoutMs = 3_000;
 /** How long an instance that could not be reached is left for last, in ms. */
 const avoidMs = 1_000;
 /** How often a connection is asked whether the other side is still there, and how long that may take, in ms. */
@@ -135,16 +133,7 @@ async function retire({ session, lane }: PeerConnection): Promise<void> {
 
 /** Connects, with both sides proving who they are. Nothing is sent before the other side has. */
 async function openSession(identity: Identity, app: string, address: string): Promise<http2.ClientHttp2Session> {
-  const { current } = identity;
-  const { hostname, port } = new URL(`https://${address}`);
-  const socket = tls.connect({
-    ...mutualTls(current),
-    host: hostname.replace(/^\[|\]$/g, ""),
-    port: Number(port || 443),
-    ALPNProtocols: ["h2"],
-    checkServerIdentity: checkServer(current.id, app),
-  });
-  socket.setNoDelay(true);
+  const socket = connectTls(identity, app, address, "h2");
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(
       () => socket.destroy(new Error(`no answer within ${connectTimeoutMs} ms`)),
@@ -168,7 +157,7 @@ async function openSession(identity: Identity, app: string, address: string): Pr
     peerMaxConcurrentStreams: 1000,
   });
   session.on("error", () => {}); // Told to each of its streams; "close" follows.
-  // In TLS 1.3 a client is through before the server has looked at its certificate: the server's settings prove that it took us.
+  // The server's settings prove that it took our certificate.
   await new Promise<void>((resolve, reject) => {
     session.once("remoteSettings", () => resolve());
     session.once("close", () => reject(new Error("it refused this runtime's certificate, or closed the connection")));
