@@ -2,7 +2,7 @@ import { type IncomingMessage, ServerResponse } from "node:http";
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { FallbackHandler, ProxyHandler, ServeOptions } from "../options.js";
 import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary-handler.js";
 import { type GrpcType, matchGrpc } from "../protocol-grpc/call.js";
@@ -149,7 +149,7 @@ export function createDispatcher({
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     if (cors(request, response)) return;
     const exchange = new Http1Exchange(request, response, environment);
-    const refusal = refusalOf(exchange);
+    const refusal = refusalOfHosts(request) ?? refusalOf(exchange);
     if (refusal) {
       refuse(exchange, refusal);
       return;
@@ -201,7 +201,7 @@ export function createDispatcher({
     },
     onUpgrade(request, socket, head) {
       const response = new ServerResponse(request);
-      const refusal = refusalOf(new Http1Exchange(request, response, environment));
+      const refusal = refusalOfHosts(request) ?? refusalOf(new Http1Exchange(request, response, environment));
       if (refusal === undefined && proxy !== undefined) {
         proxy.upgrade(request, socket, head);
         return;
@@ -267,4 +267,14 @@ function refuseCompatibly(request: IncomingMessage, response: ServerResponse, er
 function refuse(exchange: Exchange, error: ConnectError): void {
   const { status, headers, body } = encodeRefusal(exchange.header("content-type") ?? "", error);
   exchange.respond(status, headers, body);
+}
+
+/** Of several Host headers one server would believe the first and the next another: such a request is refused (RFC 9112, section 3.2). */
+function refusalOfHosts({ rawHeaders }: IncomingMessage): ConnectError | undefined {
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    if (name.length === 4 && name.toLowerCase() === "host") hosts++;
+  }
+  return hosts > 1 ? new ConnectError("the request has several Host headers", Code.InvalidArgument) : undefined;
 }
