@@ -127,7 +127,7 @@ function interceptorCosts(): Promise<Record<string, ServerFigures>> {
   const measure = async (name: string) => {
     await using server = await ServerProcess.start(name);
     for (let round = 0; round < warmUpRounds; round++) await loadHttp1(server, "proto", seconds);
-    return loadHttp1(server, "proto", seconds);
+    return await loadHttp1(server, "proto", seconds);
   };
   return alternate(rounds, {
     without: () => measure("mecha"),
