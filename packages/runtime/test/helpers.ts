@@ -66,9 +66,13 @@ interface ErrorDetail {
   fieldViolations?: { field: string }[];
 }
 
-/** Waits until `condition` holds; fails after a deadline that no test should need. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+/** Waits until `condition` holds; fails after `withinMs`, which no test should need. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  withinMs = 10_000,
+): Promise<void> {
+  const deadline = Date.now() + withinMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`still not so: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
