@@ -5,7 +5,7 @@ import type { Gate, Verdict } from "../gate/gate.js";
 import { limitBody, tooLarge } from "../gate/request.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { AppSender } from "./app-sender.js";
-import { timeoutHeader, timeoutOf, tooLong } from "./deadline.js";
+import { expires, timeoutHeader, timeoutOf, tooLong } from "./deadline.js";
 import type { Inbound } from "./exchange.js";
 import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader, untouchedHeader } from "./headers.js";
 import { AnsweringWith } from "./inbound-proxy.js";
@@ -115,7 +115,7 @@ async function pass(context: ArrivalContext, { caller, target, isWebSocket, verd
     stoppable(stop) {
       if (timeoutMs === undefined || isOver) return;
       // The caller's runtime has ended the call by then, unless it is gone; the app must not work for nobody.
-      cancelTimer = clock.after(timeoutMs, () => stop(tooLong(context.identity.current.id.appId, timeoutMs)));
+      cancelTimer = expires(clock, timeoutMs, () => stop(tooLong(context.identity.current.id.appId, timeoutMs)));
     },
   });
   if (typeof attempt === "object") throw attempt.error;

@@ -3,7 +3,7 @@ import { drawFault } from "../policy/sections/fault.js";
 import { codeOf, outcomeOf, tellsAtItsEnd } from "./answer-outcome.js";
 import type { Endpoint } from "./balancer.js";
 import type { Body } from "./body.js";
-import { tooLong, withTimeout } from "./deadline.js";
+import { expires, tooLong, withTimeout } from "./deadline.js";
 import type { Engines } from "./engines.js";
 import type { Inbound, OutboundRequest, Response, Send } from "./exchange.js";
 import { faultSend } from "./fault-send.js";
@@ -77,7 +77,7 @@ export class Attempt {
     const perTry = request.method === "CONNECT" ? undefined : engines.timeout?.perTry;
     endpoint.inFlight++;
     const cancelTimer =
-      perTry === undefined ? undefined : context.clock.after(perTry, () => this.expire(tooLong(app, perTry)));
+      perTry === undefined ? undefined : expires(context.clock, perTry, () => this.expire(tooLong(app, perTry)));
     try {
       const prepared = this.#prepare();
       const send = prepared instanceof Promise ? await prepared : prepared;

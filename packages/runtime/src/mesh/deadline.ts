@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { ComponentError } from "@mecha/component";
+import { type Clock, ComponentError } from "@mecha/component";
 import { formatDuration } from "../config/duration.js";
 import type { HeaderMap } from "./headers.js";
 
@@ -39,6 +39,22 @@ export function withTimeout(headers: HeaderMap, leftMs: number): HeaderMap {
     all["connect-timeout-ms"] = String(ms);
   }
   return all;
+}
+
+/**
+ * Calls `expired` after `ms`, once what came meanwhile was read; what it gives back ends the wait. A process that stood still (a machine that
+ * was paused, a core that others held) finds its timers before its sockets: it would take answers that have long been there for late, and
+ * leave out instances for its own fault.
+ */
+export function expires(clock: Clock, ms: number, expired: () => void): () => void {
+  let reading: NodeJS.Immediate | undefined;
+  const cancel = clock.after(ms, () => {
+    reading = setImmediate(expired);
+  });
+  return () => {
+    cancel();
+    clearImmediate(reading);
+  };
 }
 
 /** A call that took longer than it may. */

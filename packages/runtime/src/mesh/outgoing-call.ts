@@ -6,7 +6,7 @@ import { Attempt } from "./attempt.js";
 import type { Endpoint } from "./balancer.js";
 import { type Body, replayable } from "./body.js";
 import { choose } from "./choose.js";
-import { timeoutOf, tooLong } from "./deadline.js";
+import { expires, timeoutOf, tooLong } from "./deadline.js";
 import type { Engines } from "./engines.js";
 import type { Failure, Inbound, OutboundRequest } from "./exchange.js";
 import type { HeaderMap } from "./headers.js";
@@ -99,7 +99,7 @@ export class OutgoingCall {
     const totalMs = Math.min(this.#engines.timeout?.total ?? Number.POSITIVE_INFINITY, asked);
     if (totalMs === Number.POSITIVE_INFINITY) return;
     this.#deadline = clock.now() + totalMs;
-    this.#cancelDeadline = clock.after(totalMs, () => {
+    this.#cancelDeadline = expires(clock, totalMs, () => {
       this.#expired = tooLong(this.#app, totalMs);
       this.#current?.expire(this.#expired);
       this.#wake();

@@ -1,6 +1,8 @@
 import * as http2 from "node:http2";
+import { systemClock } from "@mecha/component";
 import type { Identity } from "@mecha/identity";
 import { connectTimeoutMs, connectTls } from "./connect-tls.js";
+import { expires } from "./deadline.js";
 import { createLane, type Lane } from "./lane.js";
 
 /** How long an instance that could not be reached is left for last, in ms. */
@@ -176,12 +178,10 @@ function watch({ session, lane }: PeerConnection): void {
   });
   const timer = setInterval(() => {
     if (session.closed || session.destroyed) return;
-    const late = setTimeout(() => {
+    const done = expires(systemClock, pingTimeoutMs, () => {
       session.destroy(new Error("the other runtime does not answer"));
       lane.client.destroy();
-    }, pingTimeoutMs);
-    late.unref();
-    const done = () => clearTimeout(late);
+    });
     if (!session.ping(done)) done();
   }, pingIntervalMs);
   timer.unref();
