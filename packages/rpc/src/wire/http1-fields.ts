@@ -30,8 +30,27 @@ const isName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Also what is no byte: written as one, some characters would become a line's end. */
 const notInValue = /[^\t\x20-\x7e\x80-\xff]/;
 
+/** Of how many names the last line is kept, and of how long a value: most headers say what they said before. */
+const maxKnownLines = 256;
+const maxKnownLength = 128;
+const knownLines = new Map<string, { value: string; line: string }>();
+/** What these say is kept nowhere. */
+const secret = new Set(["authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key", "mecha-token"]);
+
 /** A header's line. Throws if it would be more than one line, or no header: nothing of the kind is ever written. */
 export function fieldLine(name: string, value: string): string {
+  const known = knownLines.get(name);
+  if (known?.value === value) return known.line;
+  const line = checkedLine(name, value);
+  if (value.length > maxKnownLength || secret.has(name)) return line;
+  if (known !== undefined) {
+    known.value = value;
+    known.line = line;
+  } else if (knownLines.size < maxKnownLines) knownLines.set(name, { value, line });
+  return line;
+}
+
+function checkedLine(name: string, value: string): string {
   if (!isName.test(name) || notInValue.test(value)) {
     throw new TypeError(`header ${JSON.stringify(name)} has a character that must not be written`);
   }

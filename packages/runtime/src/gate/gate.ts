@@ -41,10 +41,10 @@ export interface Verdict {
   /** Answered here, by `answerHeaders` alone: a preflight. */
   readonly isPreflight?: boolean;
   /** What its answer bears, whatever it is. */
-  readonly answerHeaders?: HeaderMap;
+  readonly answerHeaders?: HeaderMap | undefined;
   /** How large its body may be. */
   readonly maxBytes?: number | undefined;
-  /** The headers that reach the app, of those that would. */
+  /** The headers that reach the app, of those that would; perhaps the very same. */
   filter(headers: HeaderMap): HeaderMap;
   /** It is over: who waits may come. */
   leave(): void;
@@ -75,9 +75,9 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
   const judge = (arrival: Arrival): Verdict | Promise<Verdict> => {
     const { from, method, path, headers } = arrival;
     const effective = policies.forCall(appId, arrival);
-    const similar = policies.similarTo(appId, arrival);
+    const asked = askedOf(effective, policies.similarTo(appId, arrival));
     const cors = effective.cors && answerCors(effective.cors.value, arrival);
-    const answerHeaders = cors?.headers ?? {};
+    const answerHeaders = cors?.headers;
     if (cors?.isPreflight === true) return { ...free, isPreflight: true, answerHeaders };
 
     /** What follows what proves who calls. */
@@ -85,7 +85,7 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
       const known = claims === undefined && holder === undefined ? undefined : { ...claims, [holderClaim]: holder };
       access.check({ from, method, path, claims: known });
       const letIn = (): Verdict | Promise<Verdict> => {
-        const maxBytes = smallest([effective, ...similar].map(({ request }) => request?.value.maxBytes));
+        const { maxBytes } = asked;
         if (maxBytes !== undefined && Number(headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
         const turn = turns.of(effective.concurrency, appId);
         const verdict: Verdict = {
@@ -99,7 +99,7 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
         const settle = (isIn: boolean): Verdict => (isIn ? verdict : { ...free, answerHeaders, refusal: busy(appId) });
         return entered instanceof Promise ? entered.then(settle) : settle(entered);
       };
-      const limits = [effective, ...similar].flatMap(({ rateLimit }) => limitRate(rateLimit, from) ?? []);
+      const limits = asked.rateLimits.flatMap((section) => limitRate(section, from) ?? []);
       if (limits.length === 0) return letIn();
       return Promise.all(limits)
         .then(letIn)
@@ -107,10 +107,11 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
     };
 
     try {
-      const holder = first([effective, ...similar], "apiKeys", (section) => holderOf(section.value, arrival));
-      const tokens = [effective, ...similar].flatMap(({ jwt }) => (jwt === undefined ? [] : [jwt]));
-      if (tokens.length === 0) return proceed(undefined, holder);
-      return verifyAll(tokens, headers)
+      // All are asked: each may refuse.
+      const holders = asked.apiKeys.map(({ value }) => holderOf(value, arrival));
+      const holder = holders.find((each) => each !== undefined);
+      if (asked.tokens.length === 0) return proceed(undefined, holder);
+      return verifyAll(asked.tokens, headers)
         .then((claims) => proceed(claims, holder))
         .catch((refusal: unknown): Verdict => ({ ...free, answerHeaders: challenge(answerHeaders, refusal), refusal }));
     } catch (refusal) {
@@ -138,8 +139,7 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
   };
 
   /** A promise where the limit is shared and its store must be asked. */
-  const limitRate = (section: Effective["rateLimit"], from: string): Promise<void> | undefined => {
-    if (section === undefined) return undefined;
+  const limitRate = (section: Applied<SectionValue<"rateLimit">>, from: string): Promise<void> | undefined => {
     const isOwn = section.value.per === "caller";
     const judge = (waitMs: number) => {
       if (waitMs === 0) return;
@@ -163,22 +163,36 @@ export function createGate({ appId, access, policies, limiters, clock, logger }:
   };
 }
 
-function smallest(values: readonly (number | undefined)[]): number | undefined {
-  const given = values.filter((value) => value !== undefined);
-  return given.length === 0 ? undefined : Math.min(...given);
+/** What is asked of a call: by its own policies, and by those of the paths that some framework may take for its path. */
+interface Asked {
+  readonly apiKeys: readonly Applied<SectionValue<"apiKeys">>[];
+  readonly tokens: readonly Applied<SectionValue<"jwt">>[];
+  readonly rateLimits: readonly Applied<SectionValue<"rateLimit">>[];
+  readonly maxBytes: number | undefined;
 }
 
-/** The first that a section of `effective` gives. All are asked: each may refuse. */
-function first<Name extends "apiKeys", Result>(
-  effective: readonly Effective[],
-  name: Name,
-  ask: (section: NonNullable<Effective[Name]>) => Result | undefined,
-): Result | undefined {
-  const found = effective.flatMap((one) => {
-    const section = one[name];
-    return section === undefined ? [] : [ask(section)];
-  });
-  return found.find((result) => result !== undefined);
+/** What policies ask that have no others beside them, as nearly always. */
+const askedAlone = new WeakMap<Effective, Asked>();
+
+function askedOf(effective: Effective, similar: readonly Effective[]): Asked {
+  if (similar.length > 0) return gather([effective, ...similar]);
+  const known = askedAlone.get(effective);
+  if (known !== undefined) return known;
+  const asked = gather([effective]);
+  askedAlone.set(effective, asked);
+  return asked;
+}
+
+function gather(all: readonly Effective[]): Asked {
+  const given = <Value>(of: (one: Effective) => Value | undefined) =>
+    all.map(of).filter((value): value is Value & {} => value !== undefined);
+  const sizes = given(({ request }) => request?.value.maxBytes);
+  return {
+    apiKeys: given(({ apiKeys }) => apiKeys),
+    tokens: given(({ jwt }) => jwt),
+    rateLimits: given(({ rateLimit }) => rateLimit),
+    maxBytes: sizes.length === 0 ? undefined : Math.min(...sizes),
+  };
 }
 
 function filter(
@@ -191,15 +205,14 @@ function filter(
   if (jwt !== undefined) kept = withoutToken(jwt.value, kept);
   if (apiKeys !== undefined)
     kept = Object.fromEntries(Object.entries(kept).filter(([name]) => name !== apiKeys.value.header));
-  return {
-    ...kept,
-    ...(claims !== undefined && { "mecha-claims": Buffer.from(JSON.stringify(claims)).toString("base64url") }),
-    ...(holder !== undefined && { "mecha-api-key": holder }),
-  };
+  if (claims !== undefined)
+    kept = { ...kept, "mecha-claims": Buffer.from(JSON.stringify(claims)).toString("base64url") };
+  if (holder !== undefined) kept = { ...kept, "mecha-api-key": holder };
+  return kept;
 }
 
 /** RFC 6750, section 3: what a caller who proved nothing is told to show. */
-function challenge(headers: HeaderMap, refusal: unknown): HeaderMap {
+function challenge(headers: HeaderMap | undefined, refusal: unknown): HeaderMap | undefined {
   if (!(refusal instanceof ComponentError) || refusal.reason !== "BAD_TOKEN") return headers;
   return { ...headers, "www-authenticate": 'Bearer error="invalid_token"' };
 }

@@ -127,19 +127,16 @@ function forApp(
   { caller, headers, timeoutMs }: { caller: string; headers: Inbound["headers"]; timeoutMs: number | undefined },
   verdict: Verdict,
 ): HeaderMap {
-  const { expect: _, ...rest } = endToEnd(headers);
-  const filtered = verdict.filter(rest);
-  return {
-    ...filtered,
-    ...(appToken !== undefined && {
-      [tokenHeader]: appToken,
-      authorization: filtered.authorization ?? `Bearer ${appToken}`,
-    }),
-    [callerHeader]: caller,
-    [hopsHeader]: String(headers[hopsHeader] ?? 0),
-    // What the app passes on with a call of its own, that call has no longer.
-    ...(timeoutMs !== undefined && { [timeoutHeader]: String(Math.ceil(timeoutMs)) }),
-  };
+  const all = verdict.filter(endToEnd(headers, "expect"));
+  if (appToken !== undefined) {
+    all[tokenHeader] = appToken;
+    all.authorization ??= `Bearer ${appToken}`;
+  }
+  all[callerHeader] = caller;
+  all[hopsHeader] = String(headers[hopsHeader] ?? 0);
+  // What the app passes on with a call of its own, that call has no longer.
+  if (timeoutMs !== undefined) all[timeoutHeader] = String(Math.ceil(timeoutMs));
+  return all;
 }
 
 /** A request whose body may be as large as the app takes. */

@@ -52,15 +52,15 @@ export const saysOrigin = (name: string): boolean => {
   return plain.startsWith("x-forwarded") || origins.has(plain);
 };
 
-/** The headers of a message as they go on, without those of the connection, pseudo headers, and what only runtimes say. */
-export function endToEnd(headers: IncomingHttpHeaders): HeaderMap {
+/** The headers of a message as they go on, without those of the connection, pseudo headers, what only runtimes say, and `except`. */
+export function endToEnd(headers: IncomingHttpHeaders, except?: string): HeaderMap {
   const { connection } = headers;
   const named = connection === undefined || connection === "keep-alive" ? undefined : namesIn(connection);
   const result: HeaderMap = {};
   for (const name of Object.keys(headers)) {
     const value = headers[name];
     if (value === undefined || name.startsWith(":") || ofConnection.has(name) || isReserved(name)) continue;
-    if (named?.has(name)) continue;
+    if (name === except || named?.has(name)) continue;
     result[name] = value;
   }
   // The one thing of `te` that HTTP/2 knows, and that gRPC asks for.

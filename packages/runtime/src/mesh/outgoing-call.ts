@@ -1,5 +1,6 @@
 import { ComponentError } from "@mecha/component";
 import type { Outcome } from "../policy/conditions.js";
+import type { Bulkhead } from "../policy/sections/bulkhead.js";
 import { backoffMs, repeatable } from "../policy/sections/retry.js";
 import { retryAfterMs } from "./answer-outcome.js";
 import { Attempt } from "./attempt.js";
@@ -58,13 +59,14 @@ export class OutgoingCall {
 
   /** Resolves when the answer has begun, or the caller has left; rejects with why there is none. */
   async run(): Promise<void> {
-    const { counts, budget } = this.#engines;
+    const { counts, budget, bulkhead } = this.#engines;
     this.#inbound.onGone(() => {
       this.#isGone = true;
       this.#current?.leave();
       this.#wake();
     });
-    if (!(await this.#enterBulkhead())) return;
+    // What need not wait does not.
+    if (bulkhead !== undefined && !(await this.#enter(bulkhead))) return;
     counts.inFlight++;
     budget.called();
     this.#startDeadline();
@@ -78,9 +80,8 @@ export class OutgoingCall {
   }
 
   /** False if the caller left meanwhile. */
-  async #enterBulkhead(): Promise<boolean> {
-    const { bulkhead, counts, names } = this.#engines;
-    if (bulkhead === undefined) return true;
+  async #enter(bulkhead: Bulkhead): Promise<boolean> {
+    const { counts, names } = this.#engines;
     const isIn = await bulkhead.enter((left) => (this.#wake = left));
     this.#wake = () => {};
     if (isIn && !this.#isGone) return true;

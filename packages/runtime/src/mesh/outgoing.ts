@@ -78,7 +78,7 @@ function toRequest(inbound: Inbound): OutboundRequest {
     const message = `the call was passed on ${maxHops} times (${hopsHeader}): apps call one another in a circle`;
     throw new ComponentError("TOO_MANY_HOPS", message);
   }
-  const { expect: _, ...headers } = endToEnd(inbound.headers);
+  const headers = endToEnd(inbound.headers, "expect");
   headers[hopsHeader] = String(hops + 1);
   return { method, target: targetOf(inbound), headers, hasBody, whole, awaitsContinue: awaitsContinue && hasBody };
 }

@@ -38,10 +38,15 @@ export function createGuard({
   const hosts = new Set([...allowedHosts, address ?? "", `[${address}]`].map((host) => host.toLowerCase()));
   const expected = token === undefined ? undefined : Buffer.from(token);
 
+  /** Callers mostly say the same one. */
+  let knownHost: string | undefined;
   const knowsHost = (host: string): boolean => {
+    if (host === knownHost) return true;
     const name = host.replace(/:\d+$/, "").toLowerCase();
     // No name, no rebinding: on every address of the machine, an address is as good as its name.
-    return loopback.test(name) || hosts.has(name) || (isWildcard && ipLiteral.test(name));
+    const isKnown = loopback.test(name) || hosts.has(name) || (isWildcard && ipLiteral.test(name));
+    if (isKnown) knownHost = host;
+    return isKnown;
   };
 
   return (head) => {
