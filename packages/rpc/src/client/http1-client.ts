@@ -13,6 +13,8 @@ export interface Http1ClientOptions<Made = IncomingHttpHeaders> {
   readonly maxIdle?: number;
   /** How long one of them is kept, in ms. Default 30 000. */
   readonly idleMs?: number;
+  /** Called when a connection has become free for another request, before whoever waits for the answer on it is told. */
+  readonly onFree?: () => void;
 }
 
 /** Sends requests that are whole to one server, over HTTP/1.1 connections that are kept. */
@@ -43,6 +45,7 @@ class KeptConnections<Made> implements Http1Client<Made>, Http1ConnectionOwner {
   readonly #connect: (() => Socket) | undefined;
   readonly #maxIdle: number;
   readonly #idleMs: number;
+  readonly #onFree: (() => void) | undefined;
   /** Few, and long-lived. */
   readonly #all = new Set<Http1ClientConnection>();
   /** The latest used last: the others may close. */
@@ -52,11 +55,12 @@ class KeptConnections<Made> implements Http1Client<Made>, Http1ConnectionOwner {
   readonly #emptied = Promise.withResolvers<void>();
   usedAt = performance.now();
 
-  constructor({ connect, maxIdle = 256, idleMs = 30_000, fromHeaders }: Http1ClientOptions<Made>) {
+  constructor({ connect, maxIdle = 256, idleMs = 30_000, fromHeaders, onFree }: Http1ClientOptions<Made>) {
     this.#fromHeaders = fromHeaders ?? ((headers) => headers as Made);
     this.#connect = connect;
     this.#maxIdle = maxIdle;
     this.#idleMs = idleMs;
+    this.#onFree = onFree;
   }
 
   get size(): number {
@@ -109,6 +113,7 @@ class KeptConnections<Made> implements Http1Client<Made>, Http1ConnectionOwner {
     }
     this.#idle.push(connection);
     this.#timer ??= setInterval(() => this.#closeIdle(), Math.min(this.#idleMs / 4, 10_000)).unref();
+    this.#onFree?.();
   }
 
   gone(connection: Http1ClientConnection): void {

@@ -12,7 +12,6 @@ import type { OutgoingContext } from "./outgoing.js";
 import type { PeerConnection } from "./peers.js";
 import { type Attempt as Ending, relay } from "./relay.js";
 import { sendHttp2 } from "./send-http2.js";
-import { sendWhole } from "./send-whole.js";
 
 /** What one attempt takes. */
 export interface AttemptOptions {
@@ -119,12 +118,8 @@ export class Attempt {
   #connect(): Send | Promise<Send> {
     const { app, endpoint, context } = this.#options;
     const over = ({ session, lane }: PeerConnection): Send => {
-      return (request, answer) => {
-        if (request.whole === undefined) return sendHttp2(session, app, request, answer);
-        const sent = sendWhole(lane.client, app, request, answer);
-        if (sent === undefined) lane.grow();
-        return sent ?? sendHttp2(session, app, request, answer);
-      };
+      const bySession: Send = (request, answer) => sendHttp2(session, app, request, answer);
+      return (request, answer) => lane.send(request, answer, bySession);
     };
     const session = context.peers.connection(app, endpoint.instance.address);
     return session instanceof Promise ? this.#unlessStopped(session).then(over) : over(session);

@@ -1,7 +1,9 @@
 import type { TLSSocket } from "node:tls";
 import type { Identity } from "@mecha/identity";
 import { connectTimeoutMs, connectTls } from "./connect-tls.js";
-import { createWholeClient, type WholeClient } from "./send-whole.js";
+import type { Answer, Outbound, OutboundRequest, Send } from "./exchange.js";
+import { createLaneQueue } from "./lane-queue.js";
+import { createWholeClient, mayGoWhole, sendWhole } from "./send-whole.js";
 
 /**
  * How many connections there are to an instance beside its session, at the most. More than calls are under way as a rule: what they cannot take costs
@@ -21,16 +23,27 @@ export const greeting = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /**
  * Plain HTTP/1.1 connections to an instance, beside the HTTP/2 session that there always is: one small whole call at a time on each costs a fraction
- * of a stream. They become more while calls find none free, one after the other; until then the session has what they cannot take.
+ * of a stream. They become more while calls find none free, one after the other; a call waits where one will be free soon, and else goes by the session.
  */
 export interface Lane {
-  readonly client: WholeClient;
-  /** No connection was free. */
-  grow(): void;
+  /** When it was last used, by `performance.now()`. */
+  readonly usedAt: number;
+  /** Sends a call, by `otherwise` if it is not small and whole, or would have to wait. */
+  send(request: OutboundRequest, answer: Answer, otherwise: Send): Outbound;
+  /** Takes no more calls; resolves when those under way are over. */
+  retire(): Promise<void>;
+  /** Ends what is still open. */
+  destroy(): void;
 }
 
 export function createLane(identity: Identity, app: string, address: string): Lane {
-  const client = createWholeClient("runtime", { maxIdle: maxConnections, idleMs });
+  const client = createWholeClient("runtime", {
+    maxIdle: maxConnections,
+    idleMs,
+    onFree: () => queue.freed(client.usedAt),
+  });
+  const sendNow = (request: OutboundRequest, answer: Answer) => sendWhole(client, app, request, answer);
+  const queue = createLaneQueue(sendNow);
   let isOpening = false;
   let notBefore = 0;
   /** So many more are to be opened. */
@@ -48,16 +61,35 @@ export function createLane(identity: Identity, app: string, address: string): La
       if (missing > 0) setTimeout(openNext, pauseMs + 1).unref();
     });
   };
+  /** No connection was free. */
+  const grow = () => {
+    const now = performance.now();
+    if (now > burstUntil) {
+      burst = 0;
+      burstUntil = now + burstMs;
+    }
+    missing = Math.max(missing, ++burst);
+    openNext();
+  };
   return {
-    client,
-    grow() {
-      const now = performance.now();
-      if (now > burstUntil) {
-        burst = 0;
-        burstUntil = now + burstMs;
-      }
-      missing = Math.max(missing, ++burst);
-      openNext();
+    get usedAt() {
+      return client.usedAt;
+    },
+    send(request, answer, otherwise) {
+      if (!mayGoWhole(request)) return otherwise(request, answer);
+      const sent = sendNow(request, answer);
+      if (sent !== undefined) return sent;
+      grow();
+      return queue.join(request, answer, otherwise) ?? otherwise(request, answer);
+    },
+    async retire() {
+      const retired = client.retire();
+      queue.flush();
+      await retired;
+    },
+    destroy() {
+      client.destroy();
+      queue.flush();
     },
   };
 }

@@ -71,13 +71,13 @@ export function createPeers(identity: Identity): Peers {
       connections.add(open);
       session.once("close", () => {
         if (peer.open === open) peer.open = undefined;
-        void open.lane.client.retire().then(() => connections.delete(open));
+        void open.lane.retire().then(() => connections.delete(open));
         forget(peer, app, address);
       });
       // It takes no new calls: the next one goes to a new connection, or elsewhere.
       session.once("goaway", () => {
         if (peer.open === open) peer.open = undefined;
-        void open.lane.client.retire();
+        void open.lane.retire();
       });
       watch(open);
       peer.open = open;
@@ -117,7 +117,7 @@ export function createPeers(identity: Identity): Peers {
       closed = true;
       for (const { session, lane } of connections) {
         session.destroy();
-        lane.client.destroy();
+        lane.destroy();
       }
     },
   };
@@ -130,7 +130,7 @@ async function retire({ session, lane }: PeerConnection): Promise<void> {
     else session.once("close", () => resolve());
   });
   session.close();
-  await Promise.all([ended, lane.client.retire()]);
+  await Promise.all([ended, lane.retire()]);
 }
 
 /** Connects, with both sides proving who they are. Nothing is sent before the other side has. */
@@ -173,14 +173,14 @@ function watch({ session, lane }: PeerConnection): void {
   session.unref();
   session.setTimeout(idleMs, () => {
     // Small calls do not touch the session.
-    if (performance.now() - lane.client.usedAt < idleMs) session.setTimeout(idleMs);
+    if (performance.now() - lane.usedAt < idleMs) session.setTimeout(idleMs);
     else session.close();
   });
   const timer = setInterval(() => {
     if (session.closed || session.destroyed) return;
     const done = expires(systemClock, pingTimeoutMs, () => {
       session.destroy(new Error("the other runtime does not answer"));
-      lane.client.destroy();
+      lane.destroy();
     });
     if (!session.ping(done)) done();
   }, pingIntervalMs);

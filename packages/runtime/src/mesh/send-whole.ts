@@ -29,14 +29,20 @@ export function createWholeClient(
   });
 }
 
+/** Whether a request can be sent as a whole. */
+export function mayGoWhole({ whole, awaitsContinue, method }: OutboundRequest): boolean {
+  return whole !== undefined && !awaitsContinue && method !== "CONNECT";
+}
+
 /** Sends a request that is whole; undefined if it is not, or if no connection is free. */
 export function sendWhole(
   client: WholeClient,
   host: string,
-  { method, target, headers, whole, awaitsContinue }: OutboundRequest,
+  request: OutboundRequest,
   answer: Answer,
 ): Outbound | undefined {
-  if (whole === undefined || awaitsContinue || method === "CONNECT") return undefined;
+  const { method, target, headers, whole } = request;
+  if (whole === undefined || !mayGoWhole(request)) return undefined;
   const cancel = client.send(
     { method, target, host, headers, body: whole },
     {
