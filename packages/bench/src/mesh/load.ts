@@ -10,8 +10,11 @@ const bodyBytes = 1024;
 /** Connections that send one request at a time; each has its own beat, a millisecond behind the one before. */
 const connections = 50;
 
-/** Posts 1 KiB so many times a second for a while, whether other requests were answered or not; how long each took, in ms, sorted. */
-export async function paced(url: string, perSecond: number, seconds: number): Promise<number[]> {
+/**
+ * Posts 1 KiB so many times a second for a while, whether other requests were answered or not; how long each took, in ms, sorted. Those of the first
+ * `uncounted` seconds are left out: then all connections are made.
+ */
+export async function paced(url: string, perSecond: number, seconds: number, uncounted = 0): Promise<number[]> {
   const folder = await mkdtemp(join(tmpdir(), "mecha-bench-"));
   try {
     const log = join(folder, "log");
@@ -19,12 +22,14 @@ export async function paced(url: string, perSecond: number, seconds: number): Pr
     const count = ["-c", `${connections}`, "-n", `${perSecond * seconds}`];
     await h2load(folder, [...count, ...beat, `--log-file=${log}`, url]);
     const requests = (await readFile(log, "utf8")).trim().split("\n");
-    const latencies = requests.map((line) => {
-      const [, status, micros] = line.split("\t").map(Number);
+    const answers = requests.map((line) => {
+      const [startMicros = Number.NaN, status, micros = Number.NaN] = line.split("\t").map(Number);
       if (status !== 200) throw new Error(`${url} answered with status ${status}`);
-      return (micros ?? Number.NaN) / 1000;
+      return { startMicros, ms: micros / 1000 };
     });
-    return latencies.sort((a, b) => a - b);
+    const from = Math.min(...answers.map(({ startMicros }) => startMicros)) + uncounted * 1_000_000;
+    const counted = answers.filter(({ startMicros }) => startMicros >= from);
+    return counted.map(({ ms }) => ms).sort((a, b) => a - b);
   } finally {
     await rm(folder, { recursive: true });
   }
