@@ -6,6 +6,8 @@ export interface Wire {
   readonly port: number;
   /** As when the process behind it is killed: connections are reset, and nobody listens. */
   cut(): void;
+  /** As when the process behind it is killed that has read all there was: connections end as if all were said. */
+  end(): void;
   /** As when the process behind it is stopped: connections stay and are taken, and nothing comes. */
   freeze(): void;
 }
@@ -35,6 +37,10 @@ export async function startWire(target: number): Promise<Wire> {
   return {
     port: (server.address() as AddressInfo).port,
     cut,
+    end() {
+      server.close();
+      for (const socket of sockets) socket.end();
+    },
     freeze() {
       frozen = true;
     },

@@ -3,6 +3,8 @@ import * as http2 from "node:http2";
 import * as net from "node:net";
 import { appHost } from "../app/client.js";
 import type { Send } from "./exchange.js";
+import { maxHeaders } from "./headers.js";
+import { isRefused } from "./refusal.js";
 import { sendHttp1 } from "./send-http1.js";
 import { sendHttp2 } from "./send-http2.js";
 import { sendUpgrade } from "./send-upgrade.js";
@@ -58,7 +60,9 @@ export function createAppSender(port: number): AppSender {
     try {
       await openHttp2();
       return true;
-    } catch {
+    } catch (error) {
+      // Nobody listened: that says nothing of what will.
+      if (isRefused(error)) speaksHttp2 = undefined;
       return false;
     }
   };
@@ -88,6 +92,7 @@ async function openSession(authority: string): Promise<http2.ClientHttp2Session>
   const session = http2.connect(`http://${authority}`, {
     settings: { enablePush: false, initialWindowSize: 1024 * 1024 },
     maxSessionMemory: 64,
+    maxHeaderListPairs: maxHeaders,
   });
   let failure: Error | undefined;
   session.on("error", (error) => {

@@ -11,7 +11,7 @@ import { callerHeader, endToEnd, type HeaderMap, hopsHeader, tokenHeader, untouc
 import { AnsweringWith } from "./inbound-proxy.js";
 import { requireMethod } from "./method.js";
 import { normalizeTarget, withoutQuery } from "./path.js";
-import { appUnavailable, refuse } from "./refusal.js";
+import { appUnavailable, isRefused, refuse } from "./refusal.js";
 import { relay } from "./relay.js";
 import type { MeshTelemetry } from "./telemetry.js";
 
@@ -159,8 +159,6 @@ function once(act: () => void): () => void {
     done = true;
   };
 }
-
-const isRefused = (error: unknown) => error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
 
 function notAnswered(app: string, error: unknown): ComponentError {
   const what = isRefused(error) ? "does not listen on its port" : "broke the call off before it answered";

@@ -146,9 +146,10 @@ export class Attempt {
 
   /** The request of this attempt: says how long it may take, and in whose name it is traced. */
   #toSend(): OutboundRequest {
-    const { request, engines, context, deadline, app, endpoint, number } = this.#options;
+    const { request, context, deadline, app, endpoint, number } = this.#options;
     const { observer, clock } = context;
-    const leftMs = Math.min(deadline - clock.now(), engines.timeout?.perTry ?? Number.POSITIVE_INFINITY);
+    // Not `perTry`: that holds until the answer begins, and what is told here for all of it.
+    const leftMs = deadline - clock.now();
     const isLimited = leftMs !== Number.POSITIVE_INFINITY && request.method !== "CONNECT";
     if (!isLimited && observer === undefined) return request;
     const headers = isLimited ? withTimeout(request.headers, leftMs) : { ...request.headers };

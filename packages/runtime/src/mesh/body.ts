@@ -46,15 +46,35 @@ function inMemory(bytes: Uint8Array): Body {
 
 function streamed(inbound: Inbound): Body {
   const { body } = inbound;
+  let current: Outbound | undefined;
   return {
     whole: false,
     send(outbound) {
+      current = outbound;
       if (outbound.body !== undefined) body.pipe(outbound.body, { end: false });
-      body.once("end", () => outbound.finish(inbound.trailers()));
+      body.once("end", () => {
+        if (!inbound.cutShort) current?.finish(inbound.trailers());
+      });
     },
-    stop: (outbound) => void body.unpipe(outbound.body),
+    stop(outbound) {
+      current = undefined;
+      body.unpipe(outbound.body);
+    },
     release() {},
   };
+}
+
+/** How long a sender may go on with a body that nobody wants any more, in ms. */
+const unwantedBodyMs = 5_000;
+
+/** What still comes of a body is read and dropped, for a while. */
+export function dropRest(inbound: Inbound): void {
+  const { body } = inbound;
+  if (body.readableEnded || body.destroyed) return;
+  body.resume();
+  const timer = setTimeout(() => inbound.breakOff(), unwantedBodyMs);
+  timer.unref();
+  body.once("close", () => clearTimeout(timer));
 }
 
 /** A body whose begin is kept while it is sent, so that it can be sent again if that was all of it, or all that has come. */
@@ -96,6 +116,7 @@ function kept(inbound: Inbound, inAll: KeptBytes): Body {
         isListening = true;
         body.on("data", keep);
         body.once("end", () => {
+          if (inbound.cutShort) return;
           ended = true;
           current?.finish(inbound.trailers());
         });

@@ -13,6 +13,8 @@ export interface Inbound {
   readonly body: Readable;
   /** The whole body, if it is small and there already, none included: then nobody need read the stream, which is made only for who does. */
   readonly whole: Uint8Array | undefined;
+  /** Whether the sender broke the body off: then it is not all there, although its stream may end. */
+  readonly cutShort: boolean;
   /** Whether the sender waits for a word before it sends the body (`expect: 100-continue`). */
   readonly awaitsContinue: boolean;
   /** The trailers of the body, once it has ended. */
@@ -64,6 +66,8 @@ export interface Response {
   readonly body: Uint8Array | Readable;
   /** What came after its body, once that has ended. */
   trailers(): HeaderMap;
+  /** Whether it was broken off: then the body is not all there, although its stream may end; `failed` follows. Default: it was not. */
+  cutShort?(): boolean;
   /** Whether the runtime that answers says that its app did nothing with the request. Default: no. */
   readonly untouched?: boolean;
 }

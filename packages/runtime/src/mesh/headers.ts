@@ -16,6 +16,9 @@ const ofConnection = new Set([
   "http2-settings",
 ]);
 
+/** How many headers a message may have: as many as Node's HTTP/1.1 takes. */
+export const maxHeaders = 2_000;
+
 /** How often a call may be passed on by runtimes; an app that calls itself in a circle ends here. */
 export const maxHops = 16;
 export const hopsHeader = "mecha-hops";

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Writable } from "node:stream";
 import type { Inbound } from "./exchange.js";
 import { type HeaderMap, trailersOf } from "./headers.js";
@@ -25,12 +25,15 @@ export function fromHttp(request: AnyRequest, response: AnyResponse, target: str
       : headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0",
     body: request,
     whole: undefined,
+    get cutShort() {
+      return isHttp2 && (request.stream.aborted || request.stream.rstCode !== constants.NGHTTP2_NO_ERROR);
+    },
     awaitsContinue: headers.expect?.toLowerCase() === "100-continue",
     trailers: () => trailersOf(request.trailers),
     sendContinue: () => response.writeContinue(),
     sendInformation(status, hints) {
       if (isHttp2) request.stream.additionalHeaders({ ...hints, ":status": status });
-      else if (status === 103) plain.writeEarlyHints({ link: hints.link ?? [] });
+      else if (status === 103) plain.writeEarlyHints({ link: [hints.link ?? []].flat().flatMap(splitLinks) });
     },
     respond(status, answer): Writable {
       if (!response.destroyed) plain.writeHead(status, answer);
@@ -63,3 +66,6 @@ export function fromHttp(request: AnyRequest, response: AnyResponse, target: str
 }
 
 const ignore = () => {};
+
+/** Links that came in one line; a comma within a link is not followed by "<". */
+const splitLinks = (line: string) => line.split(/,\s*(?=<)/);

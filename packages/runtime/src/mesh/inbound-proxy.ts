@@ -28,6 +28,9 @@ export class InboundProxy implements Inbound {
   get awaitsContinue(): boolean {
     return this.inner.awaitsContinue;
   }
+  get cutShort(): boolean {
+    return this.inner.cutShort;
+  }
   get responded(): boolean {
     return this.inner.responded;
   }

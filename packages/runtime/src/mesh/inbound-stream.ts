@@ -18,6 +18,9 @@ export function fromStream(stream: ServerHttp2Stream, headers: IncomingHttpHeade
     hasBody: !stream.endAfterHeaders,
     body: stream,
     whole: undefined,
+    get cutShort() {
+      return stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+    },
     awaitsContinue: headers.expect === "100-continue",
     trailers: () => received,
     sendContinue: () => stream.additionalHeaders({ ":status": 100 }),
@@ -30,7 +33,8 @@ export function fromStream(stream: ServerHttp2Stream, headers: IncomingHttpHeade
     respond(status, answer) {
       if (stream.destroyed || stream.closed) return stream;
       // A body whose length is known has no trailers, unless it is gRPC's.
-      const waitForTrailers = answer["content-length"] === undefined || answer.trailer !== undefined;
+      const isGrpc = String(answer["content-type"] ?? "").startsWith("application/grpc");
+      const waitForTrailers = answer["content-length"] === undefined || answer.trailer !== undefined || isGrpc;
       stream.respond({ ...answer, ":status": status }, { waitForTrailers });
       if (waitForTrailers) stream.once("wantTrailers", () => stream.sendTrailers(sent));
       return stream;

@@ -45,6 +45,7 @@ export function fromUpgrade(request: IncomingMessage, socket: Duplex, head: Buff
     hasBody: true,
     body,
     whole: undefined,
+    cutShort: false,
     awaitsContinue: false,
     trailers: () => ({}),
     sendContinue() {},

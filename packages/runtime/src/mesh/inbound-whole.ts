@@ -12,6 +12,7 @@ export function fromWhole(exchange: WholeExchange, target: string): Inbound {
 class WholeInbound implements Inbound {
   readonly #exchange: WholeExchange;
   readonly awaitsContinue = false;
+  readonly cutShort = false;
   #body: Readable | undefined;
 
   constructor(

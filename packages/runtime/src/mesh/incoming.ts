@@ -3,6 +3,7 @@ import type * as net from "node:net";
 import * as tls from "node:tls";
 import { type Credentials, mutualTls, verifyPeer } from "@mecha/identity";
 import { type ArrivalContext, arrive } from "./arriving.js";
+import { maxHeaders } from "./headers.js";
 import { fromStream } from "./inbound-stream.js";
 import { fromWhole } from "./inbound-whole.js";
 import { createIncomingLane } from "./incoming-lane.js";
@@ -29,6 +30,7 @@ const maxConnections = 10_000;
 /** Of these, those that only make small calls cheaper leave room for sessions, without which there are no calls at all. */
 const maxLaneConnections = 5_000;
 const maxStreamsPerConnection = 1_000;
+const maxResetsPerSecond = 1_000;
 
 /** Listens. Only runtimes of this trust domain and namespace get further than the handshake. */
 export async function listenForPeers(options: IncomingOptions): Promise<Incoming> {
@@ -121,6 +123,11 @@ const sessionOptions: http2.SecureServerSessionOptions & http2.ServerSessionOpti
     maxHeaderListSize: 64 * 1024,
   },
   maxSessionMemory: 64,
+  // As many headers as the app's own calls may have.
+  maxHeaderListPairs: maxHeaders,
+  // All callers of an app share a session: some that hang up must not end it for the others.
+  streamResetRate: maxResetsPerSecond,
+  streamResetBurst: maxResetsPerSecond * 10,
 };
 
 const tlsOptions = (credentials: Credentials): tls.TlsOptions => ({

@@ -3,6 +3,7 @@ import { systemClock } from "@mecha/component";
 import type { Identity } from "@mecha/identity";
 import { connectTimeoutMs, connectTls } from "./connect-tls.js";
 import { expires } from "./deadline.js";
+import { maxHeaders } from "./headers.js";
 import { createLane, type Lane } from "./lane.js";
 
 /** How long an instance that could not be reached is left for last, in ms. */
@@ -136,47 +137,48 @@ async function retire({ session, lane }: PeerConnection): Promise<void> {
 /** Connects, with both sides proving who they are. Nothing is sent before the other side has. */
 async function openSession(identity: Identity, app: string, address: string): Promise<http2.ClientHttp2Session> {
   const socket = connectTls(identity, app, address, "h2");
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(
-      () => socket.destroy(new Error(`no answer within ${connectTimeoutMs} ms`)),
-      connectTimeoutMs,
-    );
-    socket.once("secureConnect", () => {
-      clearTimeout(timer);
-      socket.off("error", reject);
-      resolve();
+  const late = () => socket.destroy(new Error(`no answer within ${connectTimeoutMs} ms`));
+  const cancelTimer = systemClock.after(connectTimeoutMs, late);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("secureConnect", () => {
+        socket.off("error", reject);
+        resolve();
+      });
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("the connection was closed")));
     });
-    socket.once("error", reject);
-    socket.once("close", () => {
-      clearTimeout(timer);
-      reject(new Error("the connection was closed"));
+    const session = http2.connect(`https://${app}`, {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: 1024 * 1024 },
+      maxSessionMemory: 64,
+      peerMaxConcurrentStreams: 1000,
+      maxHeaderListPairs: maxHeaders,
     });
-  });
-  const session = http2.connect(`https://${app}`, {
-    createConnection: () => socket,
-    settings: { enablePush: false, initialWindowSize: 1024 * 1024 },
-    maxSessionMemory: 64,
-    peerMaxConcurrentStreams: 1000,
-  });
-  session.on("error", () => {}); // Told to each of its streams; "close" follows.
-  // The server's settings prove that it took our certificate.
-  await new Promise<void>((resolve, reject) => {
-    session.once("remoteSettings", () => resolve());
-    session.once("close", () => reject(new Error("it refused this runtime's certificate, or closed the connection")));
-  });
-  session.setLocalWindowSize(8 * 1024 * 1024);
-  return session;
+    session.on("error", () => {}); // Told to each of its streams; "close" follows.
+    // The server's settings prove that it took our certificate.
+    await new Promise<void>((resolve, reject) => {
+      session.once("remoteSettings", () => resolve());
+      session.once("close", () => reject(new Error("it refused this runtime's certificate, or closed the connection")));
+    });
+    session.setLocalWindowSize(8 * 1024 * 1024);
+    return session;
+  } finally {
+    cancelTimer();
+  }
 }
 
 /** Ends a connection whose other side is gone without a word, and one that nobody uses. It keeps no process alive. */
 function watch({ session, lane }: PeerConnection): void {
   session.unref();
-  session.setTimeout(idleMs, () => {
+  session.setTimeout(idleMs);
+  session.on("timeout", () => {
     // Small calls do not touch the session.
     if (performance.now() - lane.usedAt < idleMs) session.setTimeout(idleMs);
     else session.close();
   });
   const timer = setInterval(() => {
+    // One that is closing takes no ping: its last calls have TCP's keep-alive.
     if (session.closed || session.destroyed) return;
     const done = expires(systemClock, pingTimeoutMs, () => {
       session.destroy(new Error("the other runtime does not answer"));

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { createManualClock } from "@mecha/component/conformance";
 import { sqlite } from "@mecha/component-sqlite";
@@ -104,10 +104,30 @@ test("the budget keeps retries from multiplying calls, whatever fails", async ()
   expect(got.length).toBeLessThanOrEqual(115);
 });
 
-test("an attempt that takes too long is followed by another; the app is told how long it has", async () => {
+test("an attempt that takes too long is followed by another; the app is told how long the call has", async () => {
   const { call, got } = await startScripted([policy({ timeout: { perTry: "200ms", total: "5s" } })], ["hang"]);
   expect((await call()).status).toBe(200);
-  expect(got.map(({ headers }) => Number(headers["mecha-timeout-ms"]) <= 200)).toEqual([true, true]);
+  const told = got.map(({ headers }) => Number(headers["mecha-timeout-ms"]));
+  expect(told).toEqual([expect.any(Number), expect.any(Number)]);
+  // What is left of the second one is less by the first attempt; neither is the time of an attempt.
+  expect(told.every((ms) => ms > 200 && ms <= 5_000)).toBe(true);
+  expect(told[1]).toBeLessThanOrEqual((told[0] ?? 0) - 190);
+});
+
+test("the time of an attempt holds until its answer begins, and not for what follows", async () => {
+  let response: ServerResponse | undefined;
+  const { url } = await startPair(
+    (_request, answer) => {
+      answer.write("begun,");
+      response = answer;
+    },
+    { shop: { resources: [policy({ timeout: { perTry: "100ms" } })] } },
+  );
+  const answer = await fetch(`${url}/x`);
+  const clock = performance.now();
+  await until(() => performance.now() - clock > 300, "three times as long has gone by");
+  response?.end("ended");
+  expect(await answer.text()).toBe("begun,ended");
 });
 
 test("a call ends when its total time is over: with 504, or broken off in the midst of its answer", async () => {

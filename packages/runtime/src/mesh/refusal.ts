@@ -2,6 +2,7 @@ import { ComponentError } from "@mecha/component";
 import { encodeRefusal } from "@mecha/rpc";
 import { toConnectError } from "../telemetry/errors.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
+import { dropRest } from "./body.js";
 import type { Inbound } from "./exchange.js";
 import type { HeaderMap } from "./headers.js";
 
@@ -18,9 +19,15 @@ export function refuse(inbound: Inbound, error: unknown, logger: RuntimeLogger):
     all["retry-after"] = String(Math.ceil(error.retryAfterMs / 1000));
   }
   const special = error instanceof ComponentError && status !== 200 ? statuses[error.reason] : undefined;
+  const isPartlyRead = inbound.hasBody && inbound.whole === undefined && inbound.method !== "CONNECT";
   const content = inbound.method === "HEAD" ? new Uint8Array() : body;
   inbound.respondWhole(special ?? status, { ...all, "cache-control": "no-store" }, content);
+  if (isPartlyRead) dropRest(inbound);
 }
+
+/** Whether nobody listens where it was sent. */
+export const isRefused = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
 
 /** There is nobody to take a call now. */
 export function appUnavailable(app: string, message: string): ComponentError {

@@ -1,10 +1,11 @@
 import { Readable } from "node:stream";
-import { type Body, sentOnce } from "./body.js";
+import { systemClock } from "@mecha/component";
+import { type Body, dropRest, sentOnce } from "./body.js";
 import type { Failure, Inbound, Outbound, OutboundRequest, Response, Send } from "./exchange.js";
 import type { HeaderMap } from "./headers.js";
 
-/** How long a sender may go on with a body that nobody wants any more, in ms. */
-const unwantedBodyMs = 5_000;
+/** How long `expect: 100-continue` is waited for, in ms. */
+const continueWithinMs = 1_000;
 
 /** How an attempt ended: an answer went back, the caller had left, an answer was declined, or there was none. The last two may be followed by another. */
 export type Attempt = "answered" | "gone" | "declined" | Failure;
@@ -45,6 +46,7 @@ export function relay(
     const end = (how: "whole" | "broken" | "given-up", trailers: HeaderMap = {}) => {
       if (isOver) return;
       isOver = true;
+      cancelWait();
       options.over?.(how, trailers);
     };
 
@@ -58,14 +60,12 @@ export function relay(
     };
     /** The other side answered without the body, or with a part of it: what still comes is read and dropped, for a while. */
     const dropBody = () => {
-      if (!inbound.hasBody || inbound.whole !== undefined || inbound.body.readableEnded || inbound.body.destroyed)
-        return;
+      if (!inbound.hasBody || inbound.whole !== undefined || inbound.body.readableEnded) return;
       stopBody();
       body.release();
-      inbound.body.resume();
-      const timer = setTimeout(() => inbound.breakOff(), unwantedBodyMs);
-      timer.unref();
-      inbound.body.once("close", () => clearTimeout(timer));
+      // It takes no end: the next request on the same connection would be read as the rest of this one.
+      outbound.cancel();
+      dropRest(inbound);
     };
     /** Nothing more is wanted of this attempt. */
     const giveUp = (attempt: Attempt) => {
@@ -82,7 +82,7 @@ export function relay(
       if (!settled) settle(failure);
       else inbound.breakOff();
     };
-    const answerWith = ({ status, headers, body: answer, trailers }: Response) => {
+    const answerWith = ({ status, headers, body: answer, trailers, cutShort }: Response) => {
       if (!(answer instanceof Readable)) {
         inbound.respondWhole(status, headers, answer);
         settle("answered");
@@ -94,6 +94,7 @@ export function relay(
       settle("answered");
       answer.pipe(out, { end: false });
       answer.once("end", () => {
+        if (cutShort?.() === true) return;
         const last = trailers();
         end("whole", last);
         inbound.finish(last);
@@ -101,14 +102,22 @@ export function relay(
       });
     };
 
+    let cancelWait = () => {};
+    const continued = () => {
+      cancelWait();
+      if (isOver) return;
+      if (request.awaitsContinue && !isSending && !inbound.responded) inbound.sendContinue();
+      sendBody();
+    };
     const outbound: Outbound = send(request, {
-      continued() {
-        if (isOver) return;
-        if (request.awaitsContinue && !isSending && !inbound.responded) inbound.sendContinue();
-        sendBody();
-      },
+      continued,
       information(status, headers) {
-        if (!isOver && !inbound.responded) inbound.sendInformation(status, headers);
+        if (isOver || inbound.responded) return;
+        try {
+          inbound.sendInformation(status, headers);
+        } catch {
+          // It cannot be written, and may be lost: it is a hint.
+        }
       },
       responded(response) {
         if (isOver) return;
@@ -132,5 +141,8 @@ export function relay(
       if (wasAnswered) inbound.breakOff();
     });
     if (!request.awaitsContinue) sendBody();
+    // RFC 9110, section 10.1.1: who never says it must not be waited for.
+    else if (request.method !== "CONNECT")
+      cancelWait = systemClock.after(continueWithinMs, () => settled || continued());
   });
 }

@@ -1,34 +1,23 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
-import * as http2 from "node:http2";
+import type * as http2 from "node:http2";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { text } from "node:stream/consumers";
 import * as tls from "node:tls";
 import { createManualClock } from "@mecha/component/conformance";
-import { type Credentials, issueCredentials, mutualTls, openAuthority, type SpiffeId } from "@mecha/identity";
+import { issueCredentials, mutualTls, openAuthority } from "@mecha/identity";
 import { expect, onTestFinished, test } from "vitest";
 import { temporaryFolder, until } from "../../test/helpers.js";
 import { createLog } from "../../test/log.js";
 import { startApp, startMeshRuntime, startPair } from "../../test/mesh.js";
+import { issue, openPeer } from "../../test/peer.js";
 
 const hour = 60 * 60 * 1000;
 
-/** Where a runtime is that registered in a data directory. */
-function addressIn(dataDir: string, app: string): { host: string; port: number } {
-  const db = new DatabaseSync(join(dataDir, "mecha.db"), { readOnly: true });
-  const row = db.prepare("SELECT address FROM discovery_instance WHERE app = ? ORDER BY expire_time DESC").get(app);
-  db.close();
-  const [host = "", port = ""] = String(row?.address).split(":");
-  return { host, port: Number(port) };
-}
-
 /** Calls the mesh port as somebody who has these credentials would; resolves with what the app says, or rejects if it is not let in. */
 async function callMeshPort(dataDir: string, options: tls.ConnectionOptions, headers: http2.OutgoingHttpHeaders = {}) {
-  const { host, port } = addressIn(dataDir, "orders");
-  const socket = tls.connect({ host, port, ALPNProtocols: ["h2"], checkServerIdentity: () => undefined, ...options });
-  const session = http2.connect("https://orders", { createConnection: () => socket });
-  onTestFinished(() => session.destroy());
+  const session = openPeer(dataDir, options);
   return await new Promise<{ status: number; body: string }>((resolve, reject) => {
     session.once("error", reject);
     session.once("close", () => reject(new Error("closed")));
@@ -38,16 +27,6 @@ async function callMeshPort(dataDir: string, options: tls.ConnectionOptions, hea
       text(stream).then((body) => resolve({ status: answer[":status"] ?? 0, body }), reject);
     });
   });
-}
-
-/** Credentials by the authority of a data directory. */
-function issue(dataDir: string, changed: Partial<SpiffeId> = {}, at = Date.now()): Credentials {
-  const authority = openAuthority(dataDir, "mecha.internal", Date.now());
-  return issueCredentials(
-    authority,
-    { trustDomain: "mecha.internal", namespace: "default", appId: "shop", ...changed },
-    at,
-  );
 }
 
 test("the mesh port takes runtimes of its trust domain and namespace, and nobody else", async () => {

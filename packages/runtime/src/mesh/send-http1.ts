@@ -52,6 +52,8 @@ export function sendHttp1(agent: http.Agent, port: number, request: OutboundRequ
     const idle = outgoing.reusedSocket && error.code === "ECONNRESET" && !hasBody;
     fail(error, error.code === "ECONNREFUSED" || (idle && isSafe(method)));
   });
+  // What ends in neither an answer nor an error: an upgrade that nobody asked for.
+  outgoing.once("close", () => fail(new Error("the app ended the connection without an answer")));
   if (!hasBody) outgoing.end();
   else if (awaitsContinue) outgoing.flushHeaders();
   else setImmediate(flushHead, outgoing);

@@ -16,11 +16,13 @@ export function sendHttp2(
   const tunnel = method === "CONNECT" ? { ":protocol": "websocket", ":scheme": "https" } : {};
   const pseudo = { ":method": method, ":path": target, ":authority": authority, ...tunnel };
   const waitForTrailers = hasBody && headers.trailer !== undefined;
+  // Closing a stream would end its body first: whoever reads it would take what has gone for the whole.
+  const giveUp = hasBody ? new AbortController() : undefined;
   let stream: ClientHttp2Stream;
   try {
     stream = session.request(
       { ...rest, ...pseudo, ...(awaitsContinue && { expect: "100-continue" }) },
-      { endStream: !hasBody, waitForTrailers },
+      { endStream: !hasBody, waitForTrailers, ...(giveUp && { signal: giveUp.signal }) },
     );
   } catch (error) {
     // The session ended between being chosen and being used: nothing was sent.
@@ -30,6 +32,7 @@ export function sendHttp2(
   let received: HeaderMap = {};
   let status: number | undefined;
   let failure: Error | undefined;
+  let isWhole = false;
   if (waitForTrailers) stream.once("wantTrailers", () => stream.sendTrailers(sent));
   stream.once("continue", () => answer.continued());
   stream.on("headers", (hints: IncomingHttpHeaders & { ":status"?: number }) => {
@@ -41,7 +44,11 @@ export function sendHttp2(
     const untouched = found[untouchedHeader] !== undefined;
     if (ends) stream.resume();
     const body = ends ? new Uint8Array() : stream;
-    answer.responded({ status, headers: endToEnd(found), body, trailers: () => received, untouched });
+    const cutShort = () => stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+    stream.once("end", () => {
+      isWhole = !cutShort();
+    });
+    answer.responded({ status, headers: endToEnd(found), body, trailers: () => received, cutShort, untouched });
   });
   stream.once("trailers", (trailers) => {
     received = trailersOf(trailers);
@@ -52,7 +59,7 @@ export function sendHttp2(
   stream.once("close", () => {
     const { rstCode } = stream;
     // Whole, or answered without the rest of the request.
-    if (status !== undefined && stream.readableEnded && failure === undefined) return;
+    if (isWhole) return;
     if (rstCode === constants.NGHTTP2_NO_ERROR && status !== undefined && failure === undefined) return;
     const error = failure ?? new Error(`the stream ended with code ${rstCode} before it was answered`);
     answer.failed({ error, untouched: status === undefined && rstCode === constants.NGHTTP2_REFUSED_STREAM });
@@ -63,7 +70,10 @@ export function sendHttp2(
       sent = trailers;
       stream.end();
     },
-    cancel: () => stream.close(constants.NGHTTP2_CANCEL),
+    cancel() {
+      if (giveUp === undefined || stream.writableEnded) stream.close(constants.NGHTTP2_CANCEL);
+      else giveUp.abort();
+    },
   };
 }
 
