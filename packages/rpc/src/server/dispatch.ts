@@ -200,6 +200,8 @@ export function createDispatcher({
       onRequest(request, response);
     },
     onUpgrade(request, socket, head) {
+      // Node listens no more: one reset, and the process would end.
+      socket.on("error", () => {});
       const response = new ServerResponse(request);
       const refusal = refusalOfHosts(request) ?? refusalOf(new Http1Exchange(request, response, environment));
       if (refusal === undefined && proxy !== undefined) {
