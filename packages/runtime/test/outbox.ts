@@ -6,7 +6,7 @@ import { RuntimeService } from "@mecha/api/runtime";
 import { type OperationSchema, StateService } from "@mecha/api/state";
 import {
   type ComponentDefinition,
-  type ComponentError,
+  ComponentError,
   defineComponent,
   type PubSub,
   type PubSubEntry,
@@ -223,6 +223,9 @@ export class App {
     return outbox && Number(outbox.backlog);
   }
 }
+
+/** What a component that is away answers. */
+export const away = () => new ComponentError("COMPONENT_UNAVAILABLE", "the test says so", { retryAfterMs: 100 });
 
 /** Why a call was refused: the reason, and what it names. */
 export async function refusal(call: Promise<unknown>): Promise<{ reason: string; metadata: Record<string, string> }> {
