@@ -1,42 +1,9 @@
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { type Delivery, Disposition, GroupSettingsSchema, PubSubService, SettleOutcome } from "@mecha/api/pubsub";
-import { ErrorInfoSchema } from "@mecha/api/rpc";
-import { createManualClock } from "@mecha/component/conformance";
-import { memory } from "@mecha/component-memory";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { Code } from "@connectrpc/connect";
+import { Disposition, GroupSettingsSchema, SettleOutcome } from "@mecha/api/pubsub";
+import { describe, expect, test } from "vitest";
 import { Conversation, type RequestInit } from "../../../test/conversation.js";
-import { createRuntime } from "../../runtime.js";
-
-const clock = createManualClock();
-
-/** A runtime whose events are in memory, in the app's name, over a component that other runtimes of the test share. */
-async function startRuntime(appId = "shop") {
-  const runtime = await createRuntime({
-    appId,
-    clock,
-    components: [memory],
-    resources: [
-      { apiVersion: "mecha.dev/v1", kind: "Component", metadata: { name: "events" }, spec: { type: "memory" } },
-    ],
-  });
-  onTestFinished(() => runtime.close({ deadlineMs: 100 }));
-  return { runtime, pubsub: createClient(PubSubService, runtime.transport) };
-}
-
-type Client = Awaited<ReturnType<typeof startRuntime>>["pubsub"];
-
-const text = (delivery: Delivery | undefined) => new TextDecoder().decode(delivery?.event?.data);
-
-const publish = (client: Client, topic: string, data: string, entry: object = {}) =>
-  client.publish({ entry: { topic, event: { data: new TextEncoder().encode(data) }, ...entry } });
-
-const reasonOf = (error: unknown) => {
-  const connectError = ConnectError.from(error);
-  return [connectError.code, connectError.findDetails(ErrorInfoSchema)[0]?.reason];
-};
-
-const open = (topic: string, more: object = {}) => ({ case: "open", value: { topic, ...more } }) as const;
+import { clock, open, publish, reasonOf, startRuntime, text } from "../../../test/pubsub.js";
 
 describe("a subscription", () => {
   test("is told its settings, gets what is published, and settles it", async () => {
@@ -241,79 +208,5 @@ describe("a subscription", () => {
     expect(error).toEqual([Code.InvalidArgument, "BAD_REQUEST"]);
     const pulled = await pubsub.pull({ open: { topic: "orders", ephemeral: true } }).catch(reasonOf);
     expect(pulled).toEqual([Code.InvalidArgument, "BAD_REQUEST"]);
-  });
-});
-
-describe("pull", () => {
-  test("takes, settles and extends without a stream", async () => {
-    const { pubsub } = await startRuntime();
-    const settings = { ackTimeout: { seconds: 5n } };
-    expect((await pubsub.pull({ open: { topic: "orders", settings } })).deliveries).toEqual([]);
-    for (const name of ["a", "b", "c"]) await publish(pubsub, "orders", name);
-    const { deliveries } = await pubsub.pull({ open: { topic: "orders", maxInFlight: 2 } });
-    expect(deliveries.map(text)).toEqual(["a", "b"]);
-    const [a, b] = deliveries.map(({ deliveryId }) => deliveryId);
-    const acked = await pubsub.ack({ settle: { deliveryIds: [a!, "made-up"], disposition: Disposition.ACK } });
-    expect(acked.results.map(({ outcome }) => outcome)).toEqual([SettleOutcome.DONE, SettleOutcome.STALE]);
-    const prolonged = await pubsub.extend({ prolong: { deliveryIds: [b!], ackTimeout: { seconds: 60n } } });
-    expect(prolonged.results.map(({ outcome }) => outcome)).toEqual([SettleOutcome.DONE]);
-    clock.advance(20_000);
-    expect((await pubsub.pull({ open: { topic: "orders" } })).deliveries.map(text)).toEqual(["c"]);
-    const settled = await pubsub.ack({ settle: { deliveryIds: [b!], disposition: Disposition.REJECT, error: "bad" } });
-    expect(settled.results.map(({ outcome }) => outcome)).toEqual([SettleOutcome.DONE]);
-    expect((await pubsub.listDeadLetters({ topic: "orders" })).deadLetters.map(({ lastError }) => lastError)).toEqual([
-      "bad",
-    ]);
-  });
-});
-
-describe("publish", () => {
-  test("stores the same request once", async () => {
-    const { pubsub } = await startRuntime();
-    const entry = { topic: "orders", event: {} };
-    const first = await pubsub.publish({ entry, requestId: "r1" });
-    const second = await pubsub.publish({ entry, requestId: "r1" });
-    expect(first.duplicate).toBe(false);
-    expect(second).toMatchObject({ eventId: first.eventId, duplicate: true });
-  });
-
-  test("tells of each entry, and holds back what follows a failed one", async () => {
-    const { pubsub } = await startRuntime();
-    const big = new Uint8Array(1024 * 1024);
-    const { results } = await pubsub.publishMany({
-      entries: [
-        { topic: "orders", orderingKey: "k", event: { id: "1" } },
-        { topic: "orders", orderingKey: "k", event: { id: "2", data: big } },
-        { topic: "orders", orderingKey: "k", event: { id: "3" } },
-        { topic: "orders", event: { id: "4" } },
-      ],
-    });
-    expect(
-      results.map(({ result }) => (result.case === "error" ? result.value.reason : result.value?.eventId)),
-    ).toEqual(["1", "TOO_LARGE", "EARLIER_FAILED", "4"]);
-  });
-
-  const mistakes: [what: string, entry: object][] = [
-    ["no event", { topic: "orders" }],
-    ["a topic with a space", { topic: "my orders", event: {} }],
-    ["a delay with an ordering key", { topic: "orders", event: {}, orderingKey: "k", delay: { seconds: 1n } }],
-    ["a ttl of 0", { topic: "orders", event: {}, ttl: {} }],
-    ["an extension with a capital", { topic: "orders", event: { extensions: { Region: "eu" } } }],
-    ["an extension with an attribute's name", { topic: "orders", event: { extensions: { specversion: "1.0" } } }],
-    ["unknown metadata", { topic: "orders", event: {}, metadata: { partition: "3" } }],
-    ["a time that no calendar has", { topic: "t", event: { time: { seconds: 10n ** 12n } } }],
-  ];
-  test.each(mistakes)("refuses %s", async (_what, entry) => {
-    const { pubsub } = await startRuntime();
-    await expect(pubsub.publish({ entry }).catch(reasonOf)).resolves.toEqual([Code.InvalidArgument, "BAD_REQUEST"]);
-  });
-
-  test("refuses an event over the limit, with both sizes", async () => {
-    const { pubsub } = await startRuntime();
-    const error = await pubsub
-      .publish({ entry: { topic: "t", event: { data: new Uint8Array(1024 * 1024) } } })
-      .catch((e) => e);
-    expect(reasonOf(error)).toEqual([Code.ResourceExhausted, "TOO_LARGE"]);
-    expect(error.message).toMatch(/is 10\d{5} bytes; the limit is 1048576/);
   });
 });
