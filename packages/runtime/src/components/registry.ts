@@ -1,24 +1,19 @@
 import { isDeepStrictEqual } from "node:util";
-import type { AssistStore, Blocks, Clock, SecretStore } from "@mecha/component";
+import type { AssistStore, Clock, SecretStore } from "@mecha/component";
 import { ComponentError, systemClock } from "@mecha/component";
-import { type BlockName, blockNames } from "../blocks/registry.js";
+import type { BlockName } from "../blocks/registry.js";
 import { type ComponentPlan, dependenciesOf } from "../config/component-plan.js";
 import type { Plan } from "../config/plan.js";
 import { ConfigurationError, type Problem } from "../config/problem.js";
 import { resolveConfig } from "../config/resolve.js";
 import { problemOf } from "../config/resource.js";
-import type { ComponentCalls } from "../policy/component-calls.js";
+import { type Binding, type BindOptions, bindAll, emptyBindings } from "./bindings.js";
 import { watchHealth } from "./health.js";
 import type { LiveComponent } from "./live.js";
 import { findLacking, type StartOptions, startComponent } from "./start.js";
+import { whyNot } from "./why-not.js";
 
-/** A block of a live component, as this runtime's app sees it. */
-export interface Binding<Name extends BlockName> {
-  readonly live: LiveComponent;
-  readonly serve: NonNullable<Blocks[Name]>;
-  /** The part of the component that the app sees. */
-  readonly keyspace: string;
-}
+export type { Binding } from "./bindings.js";
 
 /** The live components. */
 export interface ComponentRegistry {
@@ -44,18 +39,12 @@ export interface ComponentRegistry {
 }
 
 /** Options of {@link createComponentRegistry}. */
-export interface ComponentRegistryOptions extends StartOptions {
-  readonly appId: string;
-  readonly namespace: string;
+export interface ComponentRegistryOptions extends StartOptions, BindOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly drainTimeoutMs: number;
   readonly healthIntervalMs: number;
-  /** Makes the calls of components as policies say. Default: they are made as they are. */
-  readonly calls?: ComponentCalls;
 }
-
-type Bindings = { readonly [Name in keyof Required<Blocks>]: Map<string, Binding<Name>> };
 
 /** Creates an empty registry; `apply` fills it. */
 export function createComponentRegistry(registryOptions: ComponentRegistryOptions): ComponentRegistry {
@@ -76,23 +65,8 @@ export function createComponentRegistry(registryOptions: ComponentRegistryOption
 
   /** Recalculates what calls find; a call sees the table before or after, never between. */
   const rebind = () => {
-    const next = emptyBindings();
-    for (const live of running.values()) {
-      for (const block of blockNames) bind(next, block, live);
-    }
-    bindings = next;
+    bindings = bindAll(running.values(), options);
     changed();
-  };
-
-  const bind = <Name extends BlockName>(table: Bindings, block: Name, live: LiveComponent) => {
-    const { plan, component } = live;
-    const raw = component.blocks[block];
-    if (raw === undefined || !plan.blocks.includes(block) || !inScope(plan)) return;
-    const serve = options.calls?.guard(plan.name, block, raw) ?? raw;
-    const keyspace = plan.keyspace === "shared" ? `${namespace}/_shared` : `${namespace}/${appId}`;
-    const binding: Binding<Name> = { live, serve, keyspace };
-    table[block].set(plan.name, binding);
-    if (plan.defaults.includes(block)) table[block].set("", binding);
   };
 
   options.calls?.onChange(rebind);
@@ -118,8 +92,6 @@ export function createComponentRegistry(registryOptions: ComponentRegistryOption
       },
     };
   };
-
-  const inScope = (plan: ComponentPlan) => plan.scopes === undefined || plan.scopes.includes(appId);
 
   const add = (live: LiveComponent) => {
     running.set(live.plan.name, live);
@@ -213,37 +185,6 @@ export function createComponentRegistry(registryOptions: ComponentRegistryOption
     });
   };
 
-  const whyNot = (block: BlockName, name: string): ComponentError => {
-    const metadata = { component: name, block };
-    if (phase === "closed") {
-      return new ComponentError("COMPONENT_UNAVAILABLE", "the runtime is stopping", { metadata, retryAfterMs: 1_000 });
-    }
-    if (stoppedFirst.has(name) || (name === "" && stoppedFirst.size > 0)) {
-      const message = `component "${name}" is being replaced; try again`;
-      return new ComponentError("COMPONENT_REPLACED", message, { metadata, retryAfterMs: 200 });
-    }
-    const live = name === "" ? defaultOf(block) : running.get(name);
-    if (live === undefined) {
-      const serving = [...bindings[block].keys()].filter((key) => key !== "").map((key) => `"${key}"`);
-      const there =
-        serving.length === 0
-          ? `no component serves block "${block}": add one to the resources (mecha schema lists the types)`
-          : `block "${block}" is served by ${serving.join(", ")}`;
-      const what = name === "" ? `block "${block}" has no default component` : `there is no component "${name}"`;
-      const message = name === "" && serving.length === 0 ? there : `${what}; ${there}`;
-      return new ComponentError("COMPONENT_NOT_FOUND", message, { metadata });
-    }
-    const { plan } = live;
-    if (!plan.blocks.includes(block)) {
-      const message = `component "${plan.name}" (${plan.definition.type}) does not serve block "${block}"; it serves: ${plan.blocks.join(", ")}`;
-      return new ComponentError("BLOCK_NOT_SERVED", message, { metadata });
-    }
-    const message = `app "${appId}" may not use component "${plan.name}"; its scopes do not list the app`;
-    return new ComponentError("OUT_OF_SCOPE", message, {
-      metadata: { ...metadata, component: plan.name, app_id: appId },
-    });
-  };
-
   const defaultOf = (block: BlockName) => [...running.values()].find(({ plan }) => plan.defaults.includes(block));
 
   return {
@@ -268,7 +209,8 @@ export function createComponentRegistry(registryOptions: ComponentRegistryOption
     use(block, name) {
       const binding = bindings[block].get(name);
       if (binding !== undefined) return binding;
-      throw whyNot(block, name);
+      const live = name === "" ? defaultOf(block) : running.get(name);
+      throw whyNot({ block, name, appId, live, bindings, stoppedFirst, closed: phase === "closed" });
     },
     bindings: (block) => [...bindings[block]].flatMap(([name, binding]) => (name === "" ? [] : [binding])),
     defaultOf,
@@ -295,10 +237,6 @@ export function createComponentRegistry(registryOptions: ComponentRegistryOption
 
 function partition<T>(all: readonly T[], belongs: (one: T) => boolean): [T[], T[]] {
   return [all.filter(belongs), all.filter((one) => !belongs(one))];
-}
-
-function emptyBindings(): Bindings {
-  return Object.fromEntries(blockNames.map((name) => [name, new Map()])) as Bindings;
 }
 
 function isSame(old: LiveComponent, plan: ComponentPlan, config: unknown): boolean {
