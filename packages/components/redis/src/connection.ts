@@ -1,34 +1,14 @@
 import type { Logger } from "@mecha/component";
 import { ClientClosedError, ClientOfflineError, ErrorReply, RESP_TYPES } from "@redis/client";
-import { admit, type ServerFacts } from "./admission.js";
-import { type Client, explain, newClient } from "./client.js";
+import type { ServerFacts } from "./admission.js";
+import { type Client, explain } from "./client.js";
+import type { Command, Reply, SendOptions } from "./command.js";
 import type { ConnectOptions, Endpoint } from "./config.js";
 import { Abandoned, NoReply } from "./failures.js";
+import { open } from "./opening.js";
+import { Pending, type Waiting } from "./pending.js";
 import { timeout } from "./timeout.js";
 
-/** One argument of a command; a string is sent as UTF-8. */
-export type Argument = string | Buffer;
-
-/** A command, or what makes one for the run of the server that will get it. */
-export type Command = readonly Argument[] | ((runId: string) => readonly Argument[]);
-
-/** An answer of Redis. Byte strings are strings, or Buffers where the caller asked for `binary`. */
-export type Reply = string | number | Buffer | null | undefined | readonly Reply[];
-
-/** What a command carries. */
-export interface SendOptions {
-  /** Gives the caller up; the command itself goes on. */
-  readonly signal?: AbortSignal | undefined;
-  /** For a command of several callers, instead of `signal`: called again and again while it waits, to give up those that have gone. */
-  readonly giveUp?: (() => void) | undefined;
-  /** Answers with Buffers instead of strings. */
-  readonly binary?: boolean;
-}
-
-/** How many commands may wait for their answers; more fail at once, so that a hanging server costs bounded memory. */
-const maxPending = 25_000;
-/** How many bytes of values may wait to be written or answered; as above. */
-const maxPendingBytes = 256 * 1024 * 1024;
 /** How long commands wait for a connection that has just broken, before they fail at once. */
 const graceMs = 1000;
 /** How often aborted callers and a silent server are looked for. */
@@ -37,14 +17,6 @@ const backoffMs = { first: 20, longest: 2000 };
 
 const binaryReplies = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
 const textReplies = {};
-
-interface Pending {
-  readonly bytes: number;
-  /** Settles with whoever waits for it and has gone. */
-  giveUp: () => void;
-}
-
-const settled = () => {};
 
 /**
  * One connection to one server, kept up: it comes back by itself (backoff with jitter) and looks the server over each time. Nothing is
@@ -55,9 +27,8 @@ export class Connection {
   readonly endpoint: Endpoint;
   readonly #options: ConnectOptions;
   readonly #logger: Logger;
-  readonly #pending = new Set<Pending>();
+  readonly #pending = new Pending();
   readonly #watchdog: NodeJS.Timeout;
-  #pendingBytes = 0;
   /** Set while the connection is ready. */
   #client: Client | undefined;
   #facts: ServerFacts | undefined;
@@ -70,8 +41,6 @@ export class Connection {
   #ready: Promise<void>;
   #stopBackoff: () => void = () => {};
   #closed: boolean = false;
-  /** Counts answers, so that the watchdog can tell slow from silent. */
-  #answers = 0;
   #answersSeen = 0;
   #silentTicks = 0;
   #idleTicks = 0;
@@ -125,23 +94,22 @@ export class Connection {
     const args = typeof command === "function" ? command(this.#facts?.runId ?? "") : command;
     let bytes = 0;
     for (const arg of args) if (typeof arg !== "string") bytes += arg.length;
-    if (this.#pending.size >= maxPending || (bytes > 0 && this.#pendingBytes + bytes > maxPendingBytes)) {
+    if (!this.#pending.hasRoomFor(bytes)) {
       return Promise.reject(this.#noReply("too many calls wait for its answers", false));
     }
     return new Promise((resolve, reject) => {
       const giveUp = () => {
         if (signal?.aborted === true) reject(new Abandoned(signal.reason, true));
       };
-      const pending: Pending = { bytes, giveUp: options.giveUp ?? giveUp };
-      this.#pending.add(pending);
-      this.#pendingBytes += bytes;
+      const waiting: Waiting = { bytes, giveUp: options.giveUp ?? giveUp };
+      this.#pending.add(waiting);
       client.sendCommand<Reply>(args, options.binary === true ? binaryReplies : textReplies).then(
         (reply) => {
-          this.#settle(pending);
+          this.#pending.settle(waiting);
           resolve(reply);
         },
         (error: Error) => {
-          this.#settle(pending);
+          this.#pending.settle(waiting);
           const sent = !(error instanceof ClientClosedError || error instanceof ClientOfflineError);
           reject(error instanceof ErrorReply ? error : this.#noReply("the connection broke", sent, error));
         },
@@ -182,14 +150,6 @@ export class Connection {
     clearInterval(this.#watchdog);
   }
 
-  #settle(pending: Pending): void {
-    this.#answers++;
-    this.#pending.delete(pending);
-    // What a Set has held V8 may keep a while after it has gone: at least not the command.
-    pending.giveUp = settled;
-    this.#pendingBytes -= pending.bytes;
-  }
-
   async #sendWhenReady(command: Command, options: SendOptions): Promise<Reply> {
     const { signal } = options;
     await this.#untilGrace(options);
@@ -202,7 +162,7 @@ export class Connection {
   async #untilGrace({ signal, giveUp }: SendOptions = {}): Promise<void> {
     const leftMs = this.#awaySince + graceMs - performance.now();
     if (this.#client !== undefined || this.#closed || leftMs <= 0) return;
-    if (this.#pending.size >= maxPending) return;
+    if (this.#pending.isFull) return;
     let leave: () => void = () => {};
     const aborted = new Promise<void>((resolve) => {
       leave = resolve;
@@ -210,7 +170,7 @@ export class Connection {
     const giveUpOne = () => {
       if (signal?.aborted === true) leave();
     };
-    const waiting: Pending = { bytes: 0, giveUp: giveUp ?? giveUpOne };
+    const waiting: Waiting = { bytes: 0, giveUp: giveUp ?? giveUpOne };
     this.#pending.add(waiting);
     const { over, timer } = timeout(leftMs);
     await Promise.race([this.#ready, over, aborted]);
@@ -275,41 +235,17 @@ export class Connection {
     });
   }
 
-  /** One attempt: connect, log in, look the server over. */
+  /** One attempt; what it opened is the connection until it is lost. */
   async #open(): Promise<void> {
-    const client = newClient(this.endpoint, this.#options);
-    let lose: (error: Error) => void = () => {};
-    const lost = new Promise<Error>((resolve) => {
-      lose = resolve;
-    });
-    // The client never reconnects by itself: an error is its end, and so is a channel whose slot has moved away.
-    client.on("error", lose);
-    client.on("sharded-channel-moved", () => lose(new Error("a channel has moved to another node")));
-    const { address } = this.endpoint;
-    const timer = setTimeout(
-      () => lose(new Error(`Redis at ${address} was not ready within ${this.#options.connectTimeoutMs} ms`)),
-      this.#options.connectTimeoutMs,
-    );
-    const opening = client.connect().then(() => admit((args) => client.sendCommand(args), address));
-    try {
-      this.#facts = await Promise.race([
-        opening,
-        lost.then((error) => {
-          throw error;
-        }),
-      ]);
-    } catch (error) {
-      opening.catch(() => {}); // The race may have been lost to a timeout.
-      client.destroy();
-      throw explain(error, address);
-    } finally {
-      clearTimeout(timer);
-    }
+    const { client, facts, lost, lose } = await open(this.endpoint, this.#options);
+    this.#facts = facts;
     this.#client = client;
     this.#lose = lose;
     this.#silentTicks = 0;
     this.#lost = lost.then((error) => this.#onLost(client, error));
-    if (this.#lastError !== undefined) this.#logger.info("connected to Redis again", { address });
+    if (this.#lastError !== undefined) {
+      this.#logger.info("connected to Redis again", { address: this.endpoint.address });
+    }
     this.#lastError = undefined;
     this.#wakeWaiting();
     if (this.#closed) lose(new Error("closed"));
@@ -328,12 +264,12 @@ export class Connection {
 
   /** Gives up callers that have gone, and a server that has gone silent. */
   #watch(): void {
-    for (const pending of this.#pending) pending.giveUp();
+    this.#pending.giveUp();
     if (this.#client === undefined) return;
     // Counted in ticks, not in time: while this process itself is stopped or busy, answers wait unread, and only one tick passes.
     const limit = this.#options.commandTimeoutMs / tickMs;
-    const heard = this.#answers !== this.#answersSeen;
-    this.#answersSeen = this.#answers;
+    const heard = this.#pending.answers !== this.#answersSeen;
+    this.#answersSeen = this.#pending.answers;
     const waiting = this.#pending.size > 0;
     this.#silentTicks = waiting && !heard ? this.#silentTicks + 1 : 0;
     this.#idleTicks = waiting || heard ? 0 : this.#idleTicks + 1;

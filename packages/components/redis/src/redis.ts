@@ -1,6 +1,7 @@
 import { ComponentError, type Durability, type Logger } from "@mecha/component";
+import type { Argument, Command, Reply, SendOptions } from "./command.js";
 import { type ConnectOptions, type Endpoint, tcpEndpoint } from "./config.js";
-import { type Argument, type Command, Connection, type Reply, type SendOptions } from "./connection.js";
+import { Connection } from "./connection.js";
 import { kindOf, NoReply, toComponentError } from "./failures.js";
 import { type Script, scriptCommand } from "./script.js";
 import { timeout } from "./timeout.js";

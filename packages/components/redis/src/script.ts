@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Argument } from "./connection.js";
+import type { Argument } from "./command.js";
 
 /** A Lua script: one atomic step on the server. All of its keys are in one hash slot. */
 export interface Script {

@@ -1,7 +1,7 @@
 import { type Binding, bindingLimits, ComponentError, type InvokeCall } from "@mecha/component";
 import { ErrorReply } from "@redis/client";
 import keySlot from "cluster-key-slot";
-import type { Argument, Reply } from "../connection.js";
+import type { Argument, Reply } from "../command.js";
 import type { Redis } from "../redis.js";
 import { blockingArgument, defaultCommands, mayBlock, readingCommands } from "./commands.js";
 import { badCommand, toCommand, toJson } from "./json.js";

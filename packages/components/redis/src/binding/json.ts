@@ -1,5 +1,5 @@
 import { ComponentError, z } from "@mecha/component";
-import type { Argument } from "../connection.js";
+import type { Argument } from "../command.js";
 
 const maxArguments = 10_000;
 

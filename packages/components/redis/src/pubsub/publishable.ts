@@ -1,6 +1,6 @@
 import { hash, randomInt } from "node:crypto";
 import { ComponentError, type PubSubEntry } from "@mecha/component";
-import type { Argument } from "../connection.js";
+import type { Argument } from "../command.js";
 
 /** From what the marks of a command's entries are counted: those of two commands are hardly ever the same. */
 export const newMark = (): string => String(randomInt(2 ** 32));

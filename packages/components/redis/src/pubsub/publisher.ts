@@ -1,6 +1,6 @@
 import { ComponentError, type PublishOutcome, type PubSubEntry, setFaultyAside } from "@mecha/component";
 import { Batcher } from "../batcher.js";
-import type { Argument } from "../connection.js";
+import type { Argument } from "../command.js";
 import { Abandoned, toComponentError } from "../failures.js";
 import type { Redis } from "../redis.js";
 import { publishKeys, topicTag } from "./layout.js";

@@ -7,8 +7,8 @@ import {
   type PubSubFeature,
   pubsubLimits,
 } from "@mecha/component";
+import type { Reply } from "../command.js";
 import type { RedisConfig } from "../config.js";
-import type { Reply } from "../connection.js";
 import type { Redis } from "../redis.js";
 import { detach } from "../state/item.js";
 import { Arrivals } from "./arrivals.js";

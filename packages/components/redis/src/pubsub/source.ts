@@ -1,6 +1,6 @@
 import type { DeliverySource, GroupCall, Lease, Logger, Settlement } from "@mecha/component";
 import { Batcher } from "../batcher.js";
-import type { Reply } from "../connection.js";
+import type { Reply } from "../command.js";
 import { Abandoned, NoReply, toComponentError } from "../failures.js";
 import type { Redis } from "../redis.js";
 import { detach } from "../state/item.js";

@@ -7,7 +7,7 @@ import {
   type StateStore,
   stateLimits,
 } from "@mecha/component";
-import type { Reply } from "../connection.js";
+import type { Reply } from "../command.js";
 import type { Redis } from "../redis.js";
 import type { Changes } from "./changes.js";
 import { decodeItem } from "./item.js";

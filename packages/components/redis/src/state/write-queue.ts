@@ -1,5 +1,5 @@
 import { type PubSubEntry, type StateOperation, type StateRequestId, stateLimits } from "@mecha/component";
-import type { Argument, Reply } from "../connection.js";
+import type { Argument, Reply } from "../command.js";
 import { Abandoned, kindOf, toComponentError } from "../failures.js";
 import { publishKeys } from "../pubsub/layout.js";
 import { newMark, pushEntry } from "../pubsub/publishable.js";
