@@ -1,9 +1,7 @@
 import { createManualClock, type PubSubHarness, pubsubConformance } from "@mecha/component/conformance";
 import { describe, expect, test } from "vitest";
 import { type Change, clientOf, openPubSub } from "./pubsubs.js";
-import { deliveryMutants } from "./wrong-pubsub/delivery.js";
-import { featureMutants } from "./wrong-pubsub/features.js";
-import { groupMutants } from "./wrong-pubsub/groups.js";
+import { mutants } from "./wrong-pubsub/index.js";
 
 // Who watches the suite: a right pubsub passes it, and every kind of wrong one is caught.
 
@@ -39,7 +37,7 @@ test("the suite leaves out what belongs to a feature that is not there", () => {
 });
 
 const wrong: { name: string; caught: readonly string[]; harness: () => Promise<PubSubHarness> }[] = [
-  ...[...deliveryMutants, ...featureMutants, ...groupMutants].map(({ name, caught, change }) => {
+  ...mutants.map(({ name, caught, change }) => {
     return { name, caught, harness: () => lastingHarness(change) };
   }),
   {
