@@ -1,3 +1,5 @@
+import type { Duplex } from "node:stream";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { serve } from "../src/index.js";
 import { echoRoutes } from "./echo-service.js";
@@ -32,6 +34,31 @@ test("a request with several Hosts is refused, whichever way it would be served"
   }
   using single = new RawConnection(server.endpoint).send("GET /page HTTP/1.1\r\nhost: x\r\n\r\n");
   await eventually(() => single.text.includes("served"), "what one Host is answered");
+});
+
+test("a reset in the midst of an upgrade, granted, refused or not answered yet, ends nothing else", async () => {
+  const taken: Duplex[] = [];
+  await using server = await serve({
+    routes: echoRoutes(),
+    guard: ({ url }) => (url === "/ws/refused" ? new ConnectError("no", Code.PermissionDenied) : undefined),
+    proxy: {
+      takes: (url) => url.startsWith("/ws"),
+      handle: () => {},
+      upgrade: (_request, socket) => void taken.push(socket),
+    },
+  });
+  const ask = (url: string) =>
+    new RawConnection(server.endpoint).send(
+      `GET ${url} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
+    );
+  const refused = ask("/ws/refused");
+  // Uncaught, an error of either fails the test's process.
+  refused.socket.once("data", () => refused.socket.resetAndDestroy());
+  const waiting = ask("/ws");
+  await eventually(() => taken.length > 0 && refused.closed, "both are there");
+  waiting.socket.resetAndDestroy();
+  await eventually(() => taken[0]?.destroyed === true, "the server sees the reset");
+  await expectServing(server);
 });
 
 test("JSON keys that reach for prototypes change nothing", async () => {
