@@ -3,6 +3,7 @@ import { duration } from "../../config/duration.js";
 import { conditions, failures, meets, type Outcome } from "../conditions.js";
 import { defineSection } from "../section.js";
 import { SlidingCounts } from "../sliding-counts.js";
+import { leftOf, noWait, startWait } from "../wait.js";
 
 /** When an app or component that fails is left alone for a while. */
 export const circuitBreaker = defineSection({
@@ -71,7 +72,8 @@ export class CircuitBreaker {
   #window: SlidingCounts | undefined;
   #state: "closed" | "open" | "half-open" = "closed";
   #failuresInARow = 0;
-  #openUntil = 0;
+  /** How long it stays open. */
+  #pause = noWait;
   /** While it is half open: calls that try, and how many of them went well. */
   #trying = 0;
   #succeeded = 0;
@@ -87,19 +89,23 @@ export class CircuitBreaker {
 
   get state(): "closed" | "open" | "half-open" {
     // Nobody turns it: it is half open once the time has come.
-    return this.#state === "open" && this.#clock.now() >= this.#openUntil ? "half-open" : this.#state;
+    return this.#state === "open" && this.#leftMs === 0 ? "half-open" : this.#state;
   }
 
   /** In how many ms a call may try, if it may not now. */
   get waitMs(): number {
-    return Math.max(1, this.#openUntil - this.#clock.now());
+    return Math.max(1, this.#leftMs);
+  }
+
+  get #leftMs(): number {
+    return leftOf(this.#pause, this.#clock.now());
   }
 
   /** Lets a call in: what `leave` is to be given when it is over, or undefined if it may not. */
   enter(): number | undefined {
     if (this.#state === "closed") return this.#era;
     if (this.#state === "open") {
-      if (this.#clock.now() < this.#openUntil) return undefined;
+      if (this.#leftMs > 0) return undefined;
       this.#turn("half-open");
     }
     if (this.#trying + this.#succeeded >= this.#value.halfOpenCalls) return undefined;
@@ -134,7 +140,7 @@ export class CircuitBreaker {
   }
 
   #open(): void {
-    this.#openUntil = this.#clock.now() + this.#value.openFor;
+    this.#pause = startWait(this.#value.openFor, this.#clock.now());
     this.#turn("open");
     this.#onOpen();
   }

@@ -100,6 +100,30 @@ test("a breaker opens after failures in a row, tries after a while, and closes w
   expect(breaker.enter()).toBeDefined();
 });
 
+test("a clock that is set back holds nothing open for longer", () => {
+  const hour = 3_600_000;
+  const clock = createManualClock();
+  const breaker = new CircuitBreaker(circuitBreaker.schema.parse({ consecutive: 1, openFor: "1s" }), clock);
+  breaker.leave(breaker.enter() ?? -1, true);
+  const all = ["a", "b"].map((id) => endpoint(id));
+  const [bad] = all as [Endpoint];
+  const value = outlierEjection.schema.parse({ consecutiveErrors: 1, ejectFor: "10s" });
+  const ejections = new Ejections(value, clock);
+  ejections.record(bad, true, all);
+  expect([breaker.state, breaker.waitMs, ejections.out]).toEqual(["open", 1_000, 1]);
+
+  clock.advance(-hour);
+  expect([breaker.state, breaker.waitMs]).toEqual(["half-open", 1]);
+  expect(breaker.enter()).toBeDefined();
+  expect([ejections.mayCall(bad), ejections.out]).toEqual([true, 0]);
+  // The second time, and not as if it had been bad for the hour.
+  ejections.record(bad, true, all);
+  clock.advance(19_999);
+  expect(ejections.mayCall(bad)).toBe(false);
+  clock.advance(1);
+  expect(ejections.mayCall(bad)).toBe(true);
+});
+
 test("a breaker opens when a part of the calls of a window failed, not before there were enough", () => {
   const clock = createManualClock();
   const value = circuitBreaker.schema.parse({ errorRate: 0.5, window: "10s", minCalls: 10 });

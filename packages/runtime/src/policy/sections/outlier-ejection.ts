@@ -3,6 +3,7 @@ import { duration } from "../../config/duration.js";
 import type { Endpoint } from "../../mesh/balancer.js";
 import { conditions, failures, meets, type Outcome } from "../conditions.js";
 import { defineSection } from "../section.js";
+import { leftOf, noWait, startWait, type Wait } from "../wait.js";
 
 /** When an instance that fails gets no calls for a while. */
 export const outlierEjection = defineSection({
@@ -46,7 +47,8 @@ interface Record {
   errorsInARow: number;
   /** How often it was left out, less what it made good since. */
   times: number;
-  outUntil: number;
+  /** The last time that it was left out. */
+  out: Wait;
   /** Whether a call went well since it was last left out. */
   proven: boolean;
 }
@@ -72,7 +74,7 @@ export class Ejections {
   mayCall(endpoint: Endpoint): boolean {
     if (!this.#suspects.has(endpoint)) return true;
     const record = this.#records.get(endpoint);
-    return record === undefined || (record.outUntil <= this.#clock.now() && endpoint.inFlight === 0);
+    return record === undefined || (!this.#isOut(record) && endpoint.inFlight === 0);
   }
 
   /** Whether nothing went well with an instance since its last error. */
@@ -86,15 +88,21 @@ export class Ejections {
   }
 
   #countOut(endpoints: readonly Endpoint[]): number {
-    const now = this.#clock.now();
-    return endpoints.filter((endpoint) => (this.#records.get(endpoint)?.outUntil ?? 0) > now).length;
+    return endpoints.filter((endpoint) => {
+      const record = this.#records.get(endpoint);
+      return record !== undefined && this.#isOut(record);
+    }).length;
+  }
+
+  #isOut({ out }: Record): boolean {
+    return leftOf(out, this.#clock.now()) > 0;
   }
 
   /** Takes note of how an attempt ended; `all` are the instances that there are. */
   record(endpoint: Endpoint, failed: boolean, all: readonly Endpoint[]): void {
     const record = this.#records.get(endpoint);
     if (!failed) {
-      if (record === undefined || record.outUntil > this.#clock.now()) return;
+      if (record === undefined || this.#isOut(record)) return;
       record.errorsInARow = 0;
       record.proven = true;
       this.#suspects.delete(endpoint);
@@ -102,13 +110,13 @@ export class Ejections {
     }
     if (this.#value.consecutiveErrors === 0) return;
     if (record === undefined) {
-      const fresh = { errorsInARow: 1, times: 0, outUntil: 0, proven: true };
+      const fresh = { errorsInARow: 1, times: 0, out: noWait, proven: true };
       this.#records.set(endpoint, fresh);
       this.#judge(endpoint, fresh, all);
       return;
     }
     // Of calls that began before it was left out more is heard than is new.
-    if (record.outUntil > this.#clock.now()) return;
+    if (this.#isOut(record)) return;
     record.errorsInARow++;
     this.#judge(endpoint, record, all);
   }
@@ -119,9 +127,9 @@ export class Ejections {
     if (this.#countOut(all) + 1 > Math.floor((all.length * maxEjectedPercent) / 100)) return;
     const now = this.#clock.now();
     // What it was good for since makes up for earlier times.
-    const good = record.times === 0 ? 0 : Math.floor((now - record.outUntil) / ejectFor);
+    const good = record.times === 0 ? 0 : Math.floor(Math.max(0, now - record.out.endTime) / ejectFor);
     record.times = Math.max(0, record.times - good) + 1;
-    record.outUntil = now + Math.min(maxEjectFor, ejectFor * record.times);
+    record.out = startWait(Math.min(maxEjectFor, ejectFor * record.times), now);
     record.errorsInARow = 0;
     record.proven = false;
     for (const suspect of this.#suspects) if (!all.includes(suspect)) this.#suspects.delete(suspect);
