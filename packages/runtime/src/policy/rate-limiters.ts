@@ -6,6 +6,7 @@ import { Kept } from "./kept.js";
 import type { Applied } from "./policies.js";
 import { burstOf, TokenBucket } from "./sections/rate-limit.js";
 import type { SectionValue } from "./sections.js";
+import { leftOf, noWait, startWait } from "./wait.js";
 
 /** A limit, of one policy, for all calls or those of one caller. */
 export interface RateLimiter {
@@ -73,7 +74,10 @@ class SharedBucket implements RateLimiter {
   /** Tokens at hand, and until when. */
   #tokens = 0;
   #goodUntil = 0;
-  #askAt = 0;
+  /** How long the store is not asked again. */
+  #pause = noWait;
+  /** By how much, as far as is known, this clock is behind that of whoever filled the bucket, in ms. */
+  #behindMs = 0;
   #fetching: Promise<void> | undefined;
   #takers = 1;
   /** Instead of the store, while that is away. */
@@ -90,7 +94,8 @@ class SharedBucket implements RateLimiter {
       this.#tokens--;
       return 0;
     }
-    if (now < this.#askAt) return this.#local?.take() ?? this.#askAt - now;
+    const waitMs = leftOf(this.#pause, now);
+    if (waitMs > 0) return this.#local?.take() ?? waitMs;
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = undefined;
     });
@@ -106,9 +111,9 @@ class SharedBucket implements RateLimiter {
       this.#local = undefined;
       this.#tokens = taken;
       this.#goodUntil = clock.now() + sliceGoodForMs;
-      this.#askAt = taken > 0 ? 0 : clock.now() + Math.max(askAgainMs, waitMs);
+      this.#pause = taken > 0 ? noWait : startWait(Math.max(askAgainMs, waitMs), clock.now());
     } catch (err) {
-      this.#askAt = clock.now() + storeAwayMs;
+      this.#pause = startWait(storeAwayMs, clock.now());
       if (this.#local !== undefined) return;
       const { rate } = this.#options.value;
       const burst = Math.max(1, Math.floor(burstOf(this.#options.value) / this.#takers));
@@ -145,15 +150,17 @@ class SharedBucket implements RateLimiter {
   /** What becomes of the bucket when a slice is taken of it. */
   #next(found: StateItem | undefined): { readonly next: Stored; readonly taken: number; readonly waitMs: number } {
     const { value, clock, runtime } = this.#options;
-    const now = clock.now();
     const burst = burstOf(value);
-    const { tokens, filledAt, takers } = parse(found) ?? { tokens: burst, filledAt: now, takers: {} };
-    // Clocks of several hosts: whoever is behind fills nothing.
-    const filled = Math.min(burst, tokens + (Math.max(0, now - filledAt) / 1000) * value.rate);
+    const stored = parse(found);
+    // Clocks of several hosts: whoever is behind, or was set back, goes on from where the bucket is, so that time fills it once.
+    this.#behindMs = Math.max(this.#behindMs, (stored?.filledAt ?? 0) - clock.now());
+    const now = clock.now() + this.#behindMs;
+    const { tokens, filledAt, takers } = stored ?? { tokens: burst, filledAt: now, takers: {} };
+    const filled = Math.min(burst, tokens + ((now - filledAt) / 1000) * value.rate);
     const taken = Math.min(Math.floor(filled), Math.max(1, Math.ceil((value.rate * sliceMs) / 1000)));
     const recent = Object.entries({ ...takers, [runtime]: now }).filter(([, time]) => time > now - takerMs);
     this.#takers = recent.length;
-    const next = { tokens: filled - taken, filledAt: Math.max(now, filledAt), takers: Object.fromEntries(recent) };
+    const next = { tokens: filled - taken, filledAt: now, takers: Object.fromEntries(recent) };
     return { next, taken, waitMs: Math.ceil(((1 - filled) / value.rate) * 1000) };
   }
 }
