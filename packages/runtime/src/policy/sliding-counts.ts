@@ -33,7 +33,7 @@ export class SlidingCounts {
   /** Forgets what is older than the window. */
   #turn(): void {
     const at = Math.floor(this.#clock.now() / this.#slotMs);
-    // A clock that was set back stays in its tenth.
+    // A clock that was set back stays in its tenth, unless that would be for longer than the window: then it goes on from there.
     for (let past = 0; past < Math.min(at - this.#at, slots); past++) {
       const slot = (this.#at + 1 + past) % slots;
       for (const which of [0, 1] as const) {
@@ -41,6 +41,6 @@ export class SlidingCounts {
         this.#counts[which][slot] = 0;
       }
     }
-    if (at > this.#at) this.#at = at;
+    if (at > this.#at || this.#at - at > slots) this.#at = at;
   }
 }

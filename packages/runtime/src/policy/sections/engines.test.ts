@@ -59,6 +59,12 @@ test("a window forgets what is older than it is", () => {
   clock.advance(1_000_000);
   counts.add(1);
   expect(counts.total(1)).toBe(1);
+  // A clock that is set back keeps it no longer.
+  clock.advance(-3_600_000);
+  counts.add(1);
+  expect(counts.total(1)).toBe(2);
+  clock.advance(10_000);
+  expect(counts.total(1)).toBe(0);
 });
 
 test("a breaker opens after failures in a row, tries after a while, and closes when that goes well", () => {
