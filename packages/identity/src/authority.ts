@@ -29,6 +29,8 @@ interface IssueRequest {
 const lifetimeMs = 10 * 365 * 24 * 60 * 60 * 1000;
 /** Clocks of several hosts differ. */
 const backdatedMs = 5 * 60 * 1000;
+/** A host may take its local time for UTC until somebody sets its clock right, and what it made by then is never renewed. */
+const authorityBackdatedMs = 24 * 60 * 60 * 1000;
 
 const folderOf = (dataDir: string) => join(dataDir, "ca");
 const makeAnew = "remove the folder and restart every runtime of this data directory, which makes a new one";
@@ -100,7 +102,7 @@ function writeAuthority(folder: string, trustDomain: string, now: number): boole
       commonName,
       uri: `spiffe://${trustDomain}`,
       publicKey,
-      notBefore: now - backdatedMs,
+      notBefore: now - authorityBackdatedMs,
       notAfter: now + lifetimeMs,
       isAuthority: true,
     },

@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import * as tls from "node:tls";
+import { createManualClock } from "@mecha/component/conformance";
 import { expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../test/helpers.js";
+import { createLog } from "../test/log.js";
 import { type Authority, openAuthority } from "./authority.js";
 import type { Credentials } from "./identity.js";
-import { issueCredentials } from "./issued.js";
+import { createIssuedIdentity, issueCredentials } from "./issued.js";
 import type { SpiffeId } from "./spiffe.js";
 import { checkServer, mutualTls, verifyPeer } from "./verify.js";
 
@@ -87,6 +89,21 @@ test("an expired certificate is refused, on either side", async () => {
   expect(await call(port, asClient(issue(ca)))).toBe("shop");
   const old = await listen(issue(ca, { appId: "orders" }, Date.now() - 2 * day));
   await expect(call(old.port, asClient(issue(ca)))).rejects.toThrow(/expired/);
+});
+
+test("a runtime whose clock is set back by hours, since it and its authority began, is talked to again within a minute", async () => {
+  const timers = createManualClock();
+  let aheadMs = day / 4;
+  const clock = { ...timers, now: () => Date.now() + aheadMs };
+  const identity = createIssuedIdentity({ id, dataDir: temporaryFolder(), clock, logger: createLog().logger });
+  onTestFinished(identity.close);
+  aheadMs = 0;
+  timers.advance(60_000);
+  const { port } = await listen(identity.current);
+  expect(await call(port, asClient(identity.current, "shop"))).toBe("shop");
+  const renewed = identity.current;
+  timers.advance(60_000);
+  expect(identity.current).toBe(renewed);
 });
 
 test("another trust domain, another namespace and another app are refused, though the authority is trusted", async () => {

@@ -9,6 +9,10 @@ export const certificateLifetimeMs = 24 * 60 * 60 * 1000;
 /** How often the time is looked at: a timer for half a day would sleep through the sleep of a laptop. */
 const checkIntervalMs = 60_000;
 
+/** Whether a certificate is to be renewed: half of its life is over, or it begins later, because the clock was set back. */
+export const isRenewalDue = (issueTime: number, now: number): boolean =>
+  now < issueTime || now >= issueTime + certificateLifetimeMs / 2;
+
 /** Options of {@link createIssuedIdentity}. */
 export interface IssuedIdentityOptions {
   readonly id: SpiffeId;
@@ -22,16 +26,17 @@ export interface IssuedIdentityOptions {
 export function createIssuedIdentity({ id, dataDir, clock, logger }: IssuedIdentityOptions): Identity {
   const open = () => openAuthority(dataDir, id.trustDomain, clock.now());
   const listeners = createListeners();
-  let current = issueCredentials(open(), id, clock.now());
-  let renewTime = clock.now() + certificateLifetimeMs / 2;
+  let issueTime = clock.now();
+  let current = issueCredentials(open(), id, issueTime);
   let cancelTimer = () => {};
 
   const check = () => {
     schedule();
-    if (clock.now() < renewTime) return;
+    const now = clock.now();
+    if (!isRenewalDue(issueTime, now)) return;
     try {
-      current = issueCredentials(open(), id, clock.now());
-      renewTime = clock.now() + certificateLifetimeMs / 2;
+      current = issueCredentials(open(), id, now);
+      issueTime = now;
     } catch (err) {
       // The old certificate is good for half of its life still.
       logger.error(

@@ -6,7 +6,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "@mecha/api/rpc";
 import { createManualClock } from "@mecha/component/conformance";
 import { expect, onTestFinished, test } from "vitest";
-import { callAuthority, hour, makeAuthority, startAuthority, until } from "../../test/authority.js";
+import { callAuthority, createLateClock, hour, makeAuthority, startAuthority, until } from "../../test/authority.js";
 import { authorityHostname } from "../authority-id.js";
 import { createCertificateRequest } from "../certificate-request.js";
 import { issueCredentials } from "../issued.js";
@@ -145,7 +145,10 @@ test("TLS 1.2 is refused", async () => {
 });
 
 test("its own certificate is renewed while it listens, for a name that no app can have", async () => {
-  const { server, load, clock } = await startAuthority();
+  const timers = createLateClock();
+  let aheadMs = 0;
+  const clock = { ...timers, now: () => timers.now() + aheadMs };
+  const { server, load } = await startAuthority(makeAuthority({ clock }));
   const [host, port] = server.endpoint.split(":");
   const presented = async () => {
     const ca = load().certificate.toString();
@@ -164,6 +167,10 @@ test("its own certificate is renewed while it listens, for a name that no app ca
   const next = await presented();
   expect(next.serialNumber).not.toBe(first.serialNumber);
   expect(next.validToDate.getTime() - clock.now()).toBeGreaterThan(23 * hour);
+  // Its clock is set back.
+  aheadMs = -3 * hour;
+  clock.advance(60_000);
+  expect((await presented()).validFromDate.getTime()).toBeLessThan(clock.now());
 });
 
 test("who holds a connection and does nothing loses it, and close does not wait for one", async () => {

@@ -10,7 +10,7 @@ import type { Clock } from "@mecha/component";
 import { type Authority, loadAuthority } from "../authority.js";
 import { defaultAuthorityPort, fingerprintOf } from "../authority-id.js";
 import type { IdentityLogger } from "../identity.js";
-import { certificateLifetimeMs } from "../issued.js";
+import { certificateLifetimeMs, isRenewalDue } from "../issued.js";
 import { tlsSettings } from "../verify.js";
 import type { AuthorityServer, ServeAuthorityOptions } from "./options.js";
 import { createRefusals } from "./refusals.js";
@@ -116,7 +116,7 @@ export async function listenAsAuthority(options: ServeAuthorityOptions & { reado
 /** The certificate that the authority's server presents, issued by itself, and the authority as it is in the folder. */
 function createOwnCertificate(folder: string, clock: Clock, logger: IdentityLogger) {
   let authority = loadAuthority(folder, clock.now());
-  let { key, cert, renewTime } = certifyItself(authority, clock.now());
+  let { key, cert, issueTime } = certifyItself(authority, clock.now());
   let listener = () => {};
   const textOf = ({ authorities }: Authority) => authorities.join("");
   return {
@@ -136,14 +136,14 @@ function createOwnCertificate(folder: string, clock: Clock, logger: IdentityLogg
     onChange(callback: () => void) {
       listener = callback;
     },
-    /** Reads the folder again, and renews the certificate when half of its life is over. */
+    /** Reads the folder again, and renews the certificate when that is due. */
     check() {
       try {
         const found = loadAuthority(folder, clock.now());
         const isSame = textOf(found) === textOf(authority);
-        if (isSame && clock.now() < renewTime) return;
+        if (isSame && !isRenewalDue(issueTime, clock.now())) return;
         authority = found;
-        ({ key, cert, renewTime } = certifyItself(authority, clock.now()));
+        ({ key, cert, issueTime } = certifyItself(authority, clock.now()));
         listener();
         if (!isSame) logger.info({ authorities: authority.authorities.length }, "the trusted authorities have changed");
       } catch (err) {
@@ -157,7 +157,7 @@ function certifyItself(authority: Authority, now: number) {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const notAfter = now + certificateLifetimeMs;
   const cert = authority.issueForItself({ publicKey, notBefore: now, notAfter }).toString();
-  return { key: toPem(privateKey), cert, renewTime: now + certificateLifetimeMs / 2 };
+  return { key: toPem(privateKey), cert, issueTime: now };
 }
 
 const toPem = (key: KeyObject) => key.export({ type: "pkcs8", format: "pem" }).toString();
