@@ -239,9 +239,8 @@ test("an instance is left out after errors in a row, longer each time, and prove
   expect(ejections.mayCall(bad)).toBe(false);
   clock.advance(1);
   expect(ejections.mayCall(bad)).toBe(true);
-  bad.inFlight = 1;
+  ejections.began(bad);
   expect(ejections.mayCall(bad)).toBe(false);
-  bad.inFlight = 0;
   fail(1);
   clock.advance(19_999);
   expect(ejections.mayCall(bad)).toBe(false);
@@ -251,15 +250,47 @@ test("an instance is left out after errors in a row, longer each time, and prove
   fail(1);
   clock.advance(25_000);
   expect(ejections.mayCall(bad)).toBe(true);
+  ejections.began(bad);
   ejections.record(bad, false, all);
-  bad.inFlight = 7;
+  ejections.began(bad);
   expect(ejections.mayCall(bad)).toBe(true);
   // Half a minute of being good, and it is as if it had been the first time.
   clock.advance(30_000);
   fail(3);
   clock.advance(10_000);
-  bad.inFlight = 0;
   expect(ejections.mayCall(bad)).toBe(true);
+});
+
+test("an instance that comes back is tried, whatever lasts: a stream from before, a trial whose caller left, one without an end", () => {
+  const clock = createManualClock();
+  const all = ["a", "b"].map((id) => endpoint(id));
+  const [bad] = all as [Endpoint];
+  const ejections = new Ejections(outlierEjection.schema.parse({ consecutiveErrors: 1, ejectFor: "10s" }), clock);
+  bad.inFlight = 1;
+  ejections.record(bad, true, all);
+  // What goes to it although it is left out is no trial.
+  ejections.began(bad);
+  clock.advance(10_000);
+  expect(ejections.mayCall(bad)).toBe(true);
+  // To ask is not to begin.
+  expect(ejections.mayCall(bad)).toBe(true);
+  ejections.began(bad);
+  expect(ejections.mayCall(bad)).toBe(false);
+  ejections.record(bad, undefined, all);
+  expect(ejections.mayCall(bad)).toBe(true);
+  ejections.began(bad);
+  clock.advance(9_999);
+  ejections.began(bad);
+  expect(ejections.mayCall(bad)).toBe(false);
+  clock.advance(1);
+  expect(ejections.mayCall(bad)).toBe(true);
+  ejections.began(bad);
+  clock.advance(-3_600_000);
+  expect(ejections.mayCall(bad)).toBe(true);
+  ejections.began(bad);
+  ejections.record(bad, false, all);
+  ejections.began(bad);
+  expect([ejections.mayCall(bad), ejections.isInDoubt(bad)]).toEqual([true, false]);
 });
 
 test.each([

@@ -41,6 +41,9 @@ export const outlierEjection = defineSection({
   },
 });
 
+/** How long a call that tries an instance, and has not ended, holds up the next one, in ms: it may be a stream that lasts. */
+const trialMs = 10_000;
+
 type OutlierEjectionValue = z.output<typeof outlierEjection.schema>;
 
 interface Record {
@@ -51,6 +54,8 @@ interface Record {
   out: Wait;
   /** Whether a call went well since it was last left out. */
   proven: boolean;
+  /** The call that tries it, until it is known how that went. */
+  trial: Wait;
 }
 
 /** Which instances of one app are left alone. */
@@ -74,7 +79,15 @@ export class Ejections {
   mayCall(endpoint: Endpoint): boolean {
     if (!this.#suspects.has(endpoint)) return true;
     const record = this.#records.get(endpoint);
-    return record === undefined || (!this.#isOut(record) && endpoint.inFlight === 0);
+    return record === undefined || (!this.#isOut(record) && leftOf(record.trial, this.#clock.now()) === 0);
+  }
+
+  /** An attempt begins; `record` is to be called when it is known how it went. */
+  began(endpoint: Endpoint): void {
+    if (!this.#suspects.has(endpoint)) return;
+    const record = this.#records.get(endpoint);
+    // Of those that go to it for want of another none puts the end of the trial off.
+    if (record !== undefined && this.mayCall(endpoint)) record.trial = startWait(trialMs, this.#clock.now());
   }
 
   /** Whether nothing went well with an instance since its last error. */
@@ -98,9 +111,16 @@ export class Ejections {
     return leftOf(out, this.#clock.now()) > 0;
   }
 
-  /** Takes note of how an attempt ended; `all` are the instances that there are. */
-  record(endpoint: Endpoint, failed: boolean, all: readonly Endpoint[]): void {
+  /**
+   * Takes note of how an attempt ended.
+   *
+   * @param failed undefined if it says nothing about the instance: its caller went away
+   * @param all the instances that there are
+   */
+  record(endpoint: Endpoint, failed: boolean | undefined, all: readonly Endpoint[]): void {
     const record = this.#records.get(endpoint);
+    if (record !== undefined) record.trial = noWait;
+    if (failed === undefined) return;
     if (!failed) {
       if (record === undefined || this.#isOut(record)) return;
       record.errorsInARow = 0;
@@ -110,7 +130,7 @@ export class Ejections {
     }
     if (this.#value.consecutiveErrors === 0) return;
     if (record === undefined) {
-      const fresh = { errorsInARow: 1, times: 0, out: noWait, proven: true };
+      const fresh = { errorsInARow: 1, times: 0, out: noWait, proven: true, trial: noWait };
       this.#records.set(endpoint, fresh);
       this.#judge(endpoint, fresh, all);
       return;
