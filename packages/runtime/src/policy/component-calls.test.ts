@@ -64,7 +64,8 @@ async function startGuarded(sections: Record<string, unknown>, script: (Error | 
     guarded,
     calls,
     seen,
-    get: () => Promise.resolve(guarded.get({ keyspace: "k", key: "a" })),
+    get: (signal?: AbortSignal) =>
+      Promise.resolve(guarded.get({ keyspace: "k", key: "a", ...(signal !== undefined && { signal }) })),
     write: (id?: string) =>
       Promise.resolve(
         guarded.write({
@@ -164,6 +165,54 @@ test("a bulkhead and a rate limit refuse what is too many", async () => {
   await expect(limited.get()).rejects.toMatchObject({ reason: "RATE_LIMITED", retryAfterMs: 1_000 });
   limited.clock.advance(1_000);
   await limited.get();
+});
+
+test("a caller that leaves while it waits for its turn keeps no place, and its call is not made", async () => {
+  const { get, seen, policies, clock } = await startGuarded({ bulkhead: { maxConcurrent: 1, maxQueue: 1 } }, ["hang"]);
+  const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()];
+  const running = get(first.signal);
+  const waiting = get(second.signal);
+  second.abort(new Error("it left"));
+  await expect(waiting).rejects.toThrow("it left");
+  await expect(get(AbortSignal.abort(new Error("it was gone")))).rejects.toThrow("it was gone");
+  const next = get(third.signal);
+  expect([seen.length, clock.pending]).toEqual([1, 1]);
+  first.abort(new Error("it is over"));
+  await expect(running).rejects.toThrow("it is over");
+  await next;
+  await get();
+  expect([seen.length, clock.pending]).toEqual([3, 0]);
+  expect(policies.counts.samples().some(({ metric }) => metric.name === "mecha_call_refusals_total")).toBe(false);
+});
+
+test.each([0, 1, 2, 3, 4, 5, 6, 7])(
+  "a caller that leaves as its turn comes, %s steps on, is not called for",
+  async (steps) => {
+    const { get, seen } = await startGuarded({ bulkhead: { maxConcurrent: 1, maxQueue: 1 } }, ["hang"]);
+    const [first, second] = [new AbortController(), new AbortController()];
+    const running = get(first.signal).catch(() => {});
+    const waiting = get(second.signal);
+    while (seen.length === 0) await Promise.resolve();
+    first.abort();
+    for (let step = 0; step < steps; step++) await Promise.resolve();
+    const before = seen.length;
+    second.abort(new Error("it left"));
+    await waiting.catch(() => {});
+    expect(seen.length).toBe(before);
+    await running;
+    await get();
+  },
+);
+
+test("a caller that leaves before another attempt is made has none made", async () => {
+  const { get, seen, clock } = await startGuarded({ retry: { backoff: { min: "1s", max: "1s" } } }, [away(), away()]);
+  const caller = new AbortController();
+  const calling = get(caller.signal);
+  while (clock.pending === 0) await Promise.resolve();
+  caller.abort(new Error("it left"));
+  clock.advance(1_000);
+  await expect(calling).rejects.toThrow("it left");
+  expect(seen.length).toBe(1);
 });
 
 test("faults are the component's own: retries absorb them, and it sees nothing of them", async () => {

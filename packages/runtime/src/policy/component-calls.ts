@@ -94,7 +94,8 @@ export function createComponentCalls({
   const make = async (engines: Engines, method: Method, call: Call, isRepeatable: boolean): Promise<unknown> => {
     const { component, effective, bulkhead, counts, budget, retryOn } = engines;
     if (effective.rateLimit !== undefined) await limitRate(engines, effective.rateLimit);
-    if (bulkhead !== undefined && !(await bulkhead.enter())) {
+    if (bulkhead !== undefined && !(await enter(bulkhead, call))) {
+      call.signal?.throwIfAborted();
       counts.refuse("bulkhead");
       const message = `too many calls to component "${component}" are under way (bulkhead of policy "${effective.bulkhead?.policy}")`;
       throw new ComponentError("RATE_LIMITED", message, { metadata: { component }, retryAfterMs: 1_000 });
@@ -105,6 +106,8 @@ export function createComponentCalls({
     const deadline = clock.now() + total;
     try {
       for (let attempt = 1; ; attempt++) {
+        // What was waited for, its turn or the time before another attempt, is for nobody where the caller has left.
+        call.signal?.throwIfAborted();
         if (attempt > 1) counts.retries++;
         const ending = await tryOnce(engines, method, call, deadline, isRepeatable);
         if ("answer" in ending) return ending.answer;
@@ -121,6 +124,18 @@ export function createComponentCalls({
       counts.inFlight--;
       bulkhead?.leave();
     }
+  };
+
+  /** Whether there is room for a call, now or in its turn; there is none for one whose caller leaves meanwhile. */
+  const enter = async (bulkhead: Bulkhead, { signal }: Call): Promise<boolean> => {
+    signal?.throwIfAborted();
+    let forget = () => {};
+    const isIn = await bulkhead.enter((gone) => {
+      signal?.addEventListener("abort", gone, { once: true });
+      forget = () => signal?.removeEventListener("abort", gone);
+    });
+    forget();
+    return isIn;
   };
 
   const limitRate = async ({ component, counts }: Engines, section: Applied<SectionValue<"rateLimit">>) => {
