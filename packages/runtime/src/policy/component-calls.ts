@@ -13,6 +13,7 @@ import { CircuitBreaker } from "./sections/circuit-breaker.js";
 import { drawFault } from "./sections/fault.js";
 import { backoffMs, RetryBudget } from "./sections/retry.js";
 import type { SectionValue } from "./sections.js";
+import { leftOf, startWait, type Wait } from "./wait.js";
 
 /** What a call to a block of a component has, whichever it is. */
 type Call = Readonly<Record<string, unknown>> & { readonly signal?: AbortSignal };
@@ -103,7 +104,7 @@ export function createComponentCalls({
     counts.inFlight++;
     budget?.called();
     const { total = Number.POSITIVE_INFINITY } = effective.timeout?.value ?? {};
-    const deadline = clock.now() + total;
+    const deadline = startWait(total, clock.now());
     try {
       for (let attempt = 1; ; attempt++) {
         // What was waited for, its turn or the time before another attempt, is for nobody where the caller has left.
@@ -117,7 +118,7 @@ export function createComponentCalls({
           retry !== undefined && attempt < retry.value.maxAttempts && ending.outcomes.some((each) => retryOn?.(each));
         if (!wanted || !mayRepeat || call.signal?.aborted) throw ending.error;
         const waitMs = backoffMs(retry.value, attempt, random);
-        if (clock.now() + waitMs >= deadline || budget?.take() !== true) throw ending.error;
+        if (leftOf(deadline, clock.now()) <= waitMs || budget?.take() !== true) throw ending.error;
         await new Promise<void>((resolve) => clock.after(waitMs, resolve));
       }
     } finally {
@@ -159,7 +160,7 @@ export function createComponentCalls({
     engines: Engines,
     method: Method,
     call: Call,
-    deadline: number,
+    deadline: Wait,
     isRead: boolean,
   ): Promise<Ending> => {
     const { component, breaker, counts, effective } = engines;
@@ -200,11 +201,12 @@ export function createComponentCalls({
     engines: Engines,
     method: Method,
     call: Call,
-    deadline: number,
+    deadline: Wait,
     isRead: boolean,
   ): Promise<unknown> => {
     const { component, effective } = engines;
-    const leftMs = Math.min(deadline - clock.now(), effective.timeout?.value.perTry ?? Number.POSITIVE_INFINITY);
+    const { perTry = Number.POSITIVE_INFINITY } = effective.timeout?.value ?? {};
+    const leftMs = Math.min(leftOf(deadline, clock.now()), perTry);
     if (leftMs === Number.POSITIVE_INFINITY) return withFault(engines, method, call);
     return new Promise((resolve, reject) => {
       const controller = new AbortController();
