@@ -52,6 +52,16 @@ test.each(wrong)("%s is refused, with its line", async (spec, problem) => {
   expect(problems[0]).toMatch(/^2: /);
 });
 
+test("each method that calls may have can be named", async () => {
+  const { policies, problems } = await read(
+    "{ target: { app: orders }, match: { methods: [M-SEARCH] }, timeout: { total: 1s }, retry: { methods: [VERSION-CONTROL] } }",
+    '{ target: { app: mail }, cors: { origins: ["*"], methods: [M-SEARCH] } }',
+    "{ target: { app: wiki }, match: { methods: [get] }, timeout: { total: 1s } }",
+  );
+  expect(problems).toEqual([expect.stringMatching(/^3: .*must be an HTTP method in capitals/)]);
+  expect(policies.length).toBe(2);
+});
+
 test("two policies that are equally specific and can fit the same call may not have the same section", async () => {
   const { problems } = await read(
     "{ target: { app: orders }, match: { methods: [GET, PUT] }, timeout: { total: 1s } }",

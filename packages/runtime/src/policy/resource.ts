@@ -3,6 +3,7 @@ import type { ZodOptional } from "zod";
 import { resourceSchema } from "../config/resource.js";
 import { parsePathTemplate } from "../routes/path-template.js";
 import { headerConditions } from "./header-match.js";
+import { methodName } from "./method-name.js";
 import { type SectionName, sectionNames, sections } from "./sections.js";
 
 const appId = (what: string) =>
@@ -42,11 +43,7 @@ const target = z
 const match = z
   .strictObject({
     from: z.array(appId("An app id.")).min(1).optional().describe("Calls of these apps. Default: of all."),
-    methods: z
-      .array(z.string().regex(/^[A-Z]{1,20}$/, 'must be a method in capitals: "GET"'))
-      .min(1)
-      .optional()
-      .describe("Calls with these HTTP methods. Default: with any."),
+    methods: z.array(methodName).min(1).optional().describe("Calls with these HTTP methods. Default: with any."),
     paths: z.array(pathTemplate).min(1).optional().describe("Calls of these paths. Default: of any."),
     headers: headerConditions("Calls with all of these headers. Default: with any.").optional(),
   })

@@ -1,5 +1,6 @@
 import { z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
+import { methodName } from "../method-name.js";
 import { defineSection } from "../section.js";
 
 const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/, "must be the name of a header");
@@ -20,7 +21,7 @@ export const cors = defineSection({
         .min(1)
         .describe('The origins whose pages may call; "*" is all of them. Pages of others are refused.'),
       methods: z
-        .array(z.string().regex(/^[A-Z]{1,20}$/, "must be an HTTP method in capitals: GET"))
+        .array(methodName)
         .min(1)
         .default(["GET", "HEAD", "POST"])
         .describe("The methods they may use. Default: GET, HEAD, POST."),

@@ -1,13 +1,12 @@
 import { type Clock, z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
 import { conditions } from "../conditions.js";
+import { methodName } from "../method-name.js";
 import { defineSection } from "../section.js";
 import { SlidingCounts } from "../sliding-counts.js";
 
 /** The methods that may be sent twice without harm (RFC 9110, section 9.2.2). */
 export const repeatable: readonly string[] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
-
-const method = z.string().regex(/^[A-Z]{1,20}$/, 'must be a method in capitals: "GET"');
 
 /** When a call is tried again. */
 export const retry = defineSection({
@@ -23,7 +22,7 @@ export const retry = defineSection({
         ),
       on: conditions("What is tried again.").default(["connect-failure", "reset", "timeout", "unavailable"]),
       methods: z
-        .array(method)
+        .array(methodName)
         .min(1)
         .optional()
         .describe(
