@@ -101,7 +101,7 @@ export class CircuitBreaker {
     return leftOf(this.#pause, this.#clock.now());
   }
 
-  /** Lets a call in: what `leave` is to be given when it is over, or undefined if it may not. */
+  /** Lets a call in: what `leave` is to be given once it is known how it went, or undefined if it may not. */
   enter(): number | undefined {
     if (this.#state === "closed") return this.#era;
     if (this.#state === "open") {
@@ -113,7 +113,12 @@ export class CircuitBreaker {
     return this.#era;
   }
 
-  /** @param failed undefined if the call ended without saying anything about who was called: its caller went away */
+  /**
+   * To be called once for each call that was let in. An answer that has begun is enough to know: its end may be hours away, and while a call tries
+   * others may not.
+   *
+   * @param failed undefined if the call ended without saying anything about who was called: its caller went away
+   */
   leave(era: number, failed: boolean | undefined): void {
     if (era !== this.#era) return;
     if (this.#state === "half-open") {

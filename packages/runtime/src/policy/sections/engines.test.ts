@@ -106,6 +106,22 @@ test("a breaker opens after failures in a row, tries after a while, and closes w
   expect(breaker.enter()).toBeDefined();
 });
 
+test("a breaker closes once the calls that try are answered, though they go on, and hears no more of them", () => {
+  const clock = createManualClock();
+  const breaker = new CircuitBreaker(circuitBreaker.schema.parse({ consecutive: 1, halfOpenCalls: 2 }), clock);
+  breaker.leave(breaker.enter() ?? -1, true);
+  clock.advance(10_000);
+  const first = breaker.enter() ?? -1;
+  breaker.leave(first, false);
+  expect(breaker.state).toBe("half-open");
+  const second = breaker.enter() ?? -1;
+  expect(breaker.enter()).toBeUndefined();
+  breaker.leave(second, false);
+  expect(breaker.state).toBe("closed");
+  breaker.leave(second, true);
+  expect(breaker.state).toBe("closed");
+});
+
 test("a clock that is set back holds nothing open for longer", () => {
   const hour = 3_600_000;
   const clock = createManualClock();
