@@ -13,6 +13,9 @@ import type { PeerConnection } from "./peers.js";
 import { type Attempt as Ending, relay } from "./relay.js";
 import { sendHttp2 } from "./send-http2.js";
 
+/** How long a stream that has begun keeps other calls from trying whether an app is well again, in ms. */
+const trialMs = 1_000;
+
 /** What one attempt takes. */
 export interface AttemptOptions {
   readonly app: string;
@@ -43,6 +46,8 @@ export class Attempt {
   outcome: Outcome | undefined;
   #isRecorded = false;
   #isAnswered = false;
+  /** Whether the circuit breaker has been told. */
+  #hasLeft = false;
   /** Why it ended before something was sent. */
   #stopReason: Error | undefined;
   #onStop: ((reason: Error) => void) | undefined;
@@ -75,6 +80,7 @@ export class Attempt {
     const { app, endpoint, engines, context, request } = this.#options;
     const perTry = request.method === "CONNECT" ? undefined : engines.timeout?.perTry;
     endpoint.inFlight++;
+    engines.ejections.began(endpoint);
     const cancelTimer =
       perTry === undefined ? undefined : expires(context.clock, perTry, () => this.expire(tooLong(app, perTry)));
     try {
@@ -164,6 +170,7 @@ export class Attempt {
     const isDeclined = this.#options.declines(outcome, response);
     this.#isAnswered = !isDeclined;
     if (isDeclined || !tellsAtItsEnd(response.headers)) this.#record(outcome);
+    else this.#makeWay();
     return !isDeclined;
   }
 
@@ -184,14 +191,28 @@ export class Attempt {
     );
   }
 
+  /** A stream tells at its end how it went, which may be hours away: if it tries for a half-open breaker, others may as well after a while. */
+  #makeWay(): void {
+    const { engines, context } = this.#options;
+    if (engines.breaker?.state === "half-open") context.clock.after(trialMs, () => this.#leaveBreaker(undefined));
+  }
+
+  #leaveBreaker(outcome: Outcome | undefined): void {
+    const { era, engines } = this.#options;
+    if (era === undefined || this.#hasLeft) return;
+    this.#hasLeft = true;
+    engines.breaker?.leave(era, outcome && engines.breaker.isFailure(outcome));
+  }
+
   /** Takes note, once, of how it ended; undefined if that says nothing about the instance. */
   #record(outcome: Outcome | undefined): void {
     if (this.#isRecorded) return;
     this.#isRecorded = true;
-    const { endpoint, endpoints, engines, era, context } = this.#options;
-    const { breaker, ejections, counts } = engines;
-    if (era !== undefined) breaker?.leave(era, outcome && breaker.isFailure(outcome));
+    const { endpoint, endpoints, engines, context } = this.#options;
+    const { ejections, counts } = engines;
+    this.#leaveBreaker(outcome);
     if (outcome === undefined) {
+      ejections.record(endpoint, undefined, endpoints);
       counts.attempt("canceled");
       return;
     }

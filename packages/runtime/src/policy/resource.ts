@@ -1,9 +1,9 @@
 import { z } from "@mecha/component";
 import type { ZodOptional } from "zod";
 import { resourceSchema } from "../config/resource.js";
+import { methodName } from "../routes/method-name.js";
 import { parsePathTemplate } from "../routes/path-template.js";
 import { headerConditions } from "./header-match.js";
-import { methodName } from "./method-name.js";
 import { type SectionName, sectionNames, sections } from "./sections.js";
 
 const appId = (what: string) =>

@@ -1,4 +1,5 @@
 import { z } from "@mecha/component";
+import { methodName } from "./method-name.js";
 import { type PathTemplate, PathTemplateError, parsePathTemplate } from "./path-template.js";
 
 /** A list of path templates, read. */
@@ -25,8 +26,4 @@ export const paths = (what: string) =>
     );
 
 /** A list of HTTP methods. */
-export const methods = (what: string) =>
-  z
-    .array(z.string().regex(/^[A-Z]{1,20}$/, "must be an HTTP method in capitals: GET"))
-    .min(1)
-    .describe(what);
+export const methods = (what: string) => z.array(methodName).min(1).describe(what);

@@ -1,6 +1,6 @@
 import { z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
-import { methodName } from "../method-name.js";
+import { methodName } from "../../routes/method-name.js";
 import { defineSection } from "../section.js";
 
 const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/, "must be the name of a header");

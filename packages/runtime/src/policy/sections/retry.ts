@@ -1,7 +1,7 @@
 import { type Clock, z } from "@mecha/component";
 import { duration } from "../../config/duration.js";
+import { methodName } from "../../routes/method-name.js";
 import { conditions } from "../conditions.js";
-import { methodName } from "../method-name.js";
 import { defineSection } from "../section.js";
 import { SlidingCounts } from "../sliding-counts.js";
 
