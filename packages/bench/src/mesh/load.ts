@@ -10,11 +10,17 @@ const bodyBytes = 1024;
 /** Connections that send one request at a time; each has its own beat, a millisecond behind the one before. */
 const connections = 50;
 
+/** One call: when it began, in ms since 1970, and what it took. */
+export interface Call {
+  readonly atMs: number;
+  readonly ms: number;
+}
+
 /**
- * Posts 1 KiB so many times a second for a while, whether other requests were answered or not; how long each took, in ms, sorted. Those of the first
- * `uncounted` seconds are left out: then all connections are made.
+ * Posts 1 KiB so many times a second for a while, whether other requests were answered or not. Those of the first `uncounted` seconds are left out:
+ * then all connections are made. The first to begin comes first.
  */
-export async function paced(url: string, perSecond: number, seconds: number, uncounted = 0): Promise<number[]> {
+export async function paced(url: string, perSecond: number, seconds: number, uncounted = 0): Promise<Call[]> {
   const folder = await mkdtemp(join(tmpdir(), "mecha-bench-"));
   try {
     const log = join(folder, "log");
@@ -22,14 +28,13 @@ export async function paced(url: string, perSecond: number, seconds: number, unc
     const count = ["-c", `${connections}`, "-n", `${perSecond * seconds}`];
     await h2load(folder, [...count, ...beat, `--log-file=${log}`, url]);
     const requests = (await readFile(log, "utf8")).trim().split("\n");
-    const answers = requests.map((line) => {
+    const calls = requests.map((line) => {
       const [startMicros = Number.NaN, status, micros = Number.NaN] = line.split("\t").map(Number);
       if (status !== 200) throw new Error(`${url} answered with status ${status}`);
-      return { startMicros, ms: micros / 1000 };
+      return { atMs: startMicros / 1000, ms: micros / 1000 };
     });
-    const from = Math.min(...answers.map(({ startMicros }) => startMicros)) + uncounted * 1_000_000;
-    const counted = answers.filter(({ startMicros }) => startMicros >= from);
-    return counted.map(({ ms }) => ms).sort((a, b) => a - b);
+    const from = Math.min(...calls.map(({ atMs }) => atMs)) + uncounted * 1_000;
+    return calls.filter(({ atMs }) => atMs >= from).sort((a, b) => a.atMs - b.atMs);
   } finally {
     await rm(folder, { recursive: true });
   }
