@@ -8,6 +8,7 @@ const clock = createManualClock();
 const cases = stateConformance({
   open: () => startComponent(memory, { history }, { clock }),
   features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
+  pubsubFeatures: ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"],
   durability: "PROCESS",
   shared: false,
   advance: clock.advance,

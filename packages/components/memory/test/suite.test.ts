@@ -7,6 +7,7 @@ import { type Mutant, mutants } from "./wrong/index.js";
 // Who watches the suite: every kind of harness passes it, and every kind of wrong store is caught.
 
 const features = ["TRANSACT", "WATCH", "TTL", "OUTBOX"] as const;
+const pubsubFeatures = ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"] as const;
 
 /** One that shares a store between the components that are open at once, and keeps it when they are closed. */
 async function lastingHarness(open: (opened: Opened) => Component = clientOf): Promise<StateHarness> {
@@ -15,6 +16,7 @@ async function lastingHarness(open: (opened: Opened) => Component = clientOf): P
   return {
     open: () => open(opened),
     features,
+    pubsubFeatures,
     durability: "HOST",
     shared: true,
     advance: clock.advance,
@@ -35,6 +37,7 @@ describe("the suite passes a store whose clock cannot be turned", () => {
       return componentOf(opened, opened.close);
     },
     features,
+    pubsubFeatures,
     durability: "PROCESS",
     shared: false,
   };
@@ -71,6 +74,11 @@ const misfits: { name: string; caught: string[]; harness: () => Promise<StateHar
       const open = async () => clientOf(await openStore(clock));
       return { ...(await lastingHarness()), open, advance: clock.advance };
     },
+  },
+  {
+    name: "has another pubsub than it should",
+    caught: ["outbox: the pubsub of the same component declares the features that it should"],
+    harness: async () => ({ ...(await lastingHarness()), pubsubFeatures: ["ORDERED"] }),
   },
   {
     name: "goes on after it was closed",

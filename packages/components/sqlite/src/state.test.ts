@@ -7,7 +7,12 @@ import { temporaryFolder } from "../test/temporary-folder.ts";
 import { sqlite } from "./index.js";
 import { deletionLimits } from "./state-jobs.js";
 
-const promises = { features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"], durability: "HOST", shared: true } as const;
+const promises = {
+  features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
+  pubsubFeatures: ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"],
+  durability: "HOST",
+  shared: true,
+} as const;
 
 function conformance(name: string, harness: StateHarness): void {
   describe(name, () => {

@@ -1,5 +1,6 @@
 import type { Component } from "../../component.js";
 import type { Durability } from "../../durability.js";
+import type { PubSubFeature } from "../../pubsub/features.js";
 import type { BlockHarness } from "../../suite/cases.js";
 import type { StateFeature } from "../features.js";
 import type { Awaitable } from "../interface.js";
@@ -13,6 +14,11 @@ export interface StateHarness extends BlockHarness<StateFeature> {
   open(): Awaitable<Component>;
   /** What the component must declare under this configuration. From HOST on the suite proves that a restart keeps everything. */
   readonly durability: Durability;
+  /**
+   * With OUTBOX: what the pubsub of the same component must declare. The suite leaves out what becomes of a transaction's events by DEDUP, DELAY and
+   * TTL where they are not among these.
+   */
+  readonly pubsubFeatures?: readonly PubSubFeature[];
   /** Whether components that are open at the same time share what is stored. Only what lives inside one process does not. */
   readonly shared: boolean;
   /**

@@ -16,6 +16,7 @@ describe.skipIf(missing("postgres"))("conformance", () => {
   const cases = stateConformance({
     open: () => startComponent(postgres, { url: server.url }),
     features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
+    pubsubFeatures: ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"],
     durability: "HOST",
     shared: true,
     async expireResumeTokens() {

@@ -16,6 +16,7 @@ describe.skipIf(missing("redis"))("conformance", () => {
   const cases = stateConformance({
     open: () => startComponent(redis, { url: server.url, history }),
     features: ["TRANSACT", "WATCH", "TTL", "OUTBOX"],
+    pubsubFeatures: ["ORDERED", "DELAY", "REPLAY", "DEDUP", "TTL"],
     durability: "HOST",
     shared: true,
     expireResumeTokens: (component, keyspace) => forgetDeletions(component, keyspace, history),
