@@ -42,6 +42,7 @@ export const defaultHost = "127.0.0.1";
 /** Where runtimes call one another unless told otherwise. */
 const defaultMeshPort = 3601;
 
+/** As `dnsLabelPattern` of @mecha/component, which would bring zod with it: `--help` needs none. */
 const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Accepts a DNS label, which is what an app id and a namespace are. */
@@ -136,9 +137,10 @@ export function createRuntimeCommand(name: string) {
         .default(defaultHost),
     )
     .addOption(
-      new Option("--edge-certificates <folder>", "tls.crt and tls.key: the edge port is HTTPS").env(
-        "MECHA_EDGE_CERTIFICATES",
-      ),
+      new Option(
+        "--edge-certificates <folder>",
+        "tls.crt and tls.key, read again when they change: the edge port is HTTPS",
+      ).env("MECHA_EDGE_CERTIFICATES"),
     )
     .addOption(
       new Option("--app-version <text>", "the app's version, told to those who find it").env("MECHA_APP_VERSION"),

@@ -25,6 +25,7 @@ export type { Durability } from "./durability.js";
 export { durationMs } from "./duration.js";
 export type { Reason } from "./errors.js";
 export { ComponentError, reasons } from "./errors.js";
+export { dnsLabelInWords, dnsLabelPattern } from "./names.js";
 export { requirePublishable, type SetAside, setFaultyAside } from "./pubsub/faults.js";
 export * from "./pubsub/features.js";
 export { requireSameGroup } from "./pubsub/group-settings.js";

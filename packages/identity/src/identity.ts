@@ -10,13 +10,16 @@ export interface Credentials {
   secrets(): { readonly key: string; readonly cert: string; readonly ca: string };
 }
 
-/** Who this runtime is, kept valid: renewed in time, or read again when the files change. */
-export interface Identity {
-  readonly current: Credentials;
+/** What is kept valid: renewed in time, or read again when its files change. */
+export interface Renewed<Value> {
+  readonly current: Value;
   /** Calls back with each new `current`; the function that is returned ends it. */
-  onChange(listener: (credentials: Credentials) => void): () => void;
+  onChange(listener: (value: Value) => void): () => void;
   close(): void;
 }
+
+/** Who this runtime is, kept valid. */
+export type Identity = Renewed<Credentials>;
 
 /** Where an identity logs: a part of pino's. */
 export interface IdentityLogger {
@@ -30,16 +33,16 @@ export class IdentityError extends Error {
   override readonly name = "IdentityError";
 }
 
-/** Listeners of an {@link Identity}. */
-export function createListeners(): Pick<Identity, "onChange"> & { tell(credentials: Credentials): void } {
-  const listeners = new Set<(credentials: Credentials) => void>();
+/** Listeners of what is {@link Renewed}. */
+export function createListeners<Value>(): Pick<Renewed<Value>, "onChange"> & { tell(value: Value): void } {
+  const listeners = new Set<(value: Value) => void>();
   return {
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    tell(credentials) {
-      for (const listener of listeners) listener(credentials);
+    tell(value) {
+      for (const listener of listeners) listener(value);
     },
   };
 }

@@ -18,7 +18,8 @@ export {
 } from "./ca/tokens.js";
 export { createEnrolledIdentity, type EnrolledIdentityOptions } from "./enrolled/identity.js";
 export { createFileIdentity, type FileIdentityOptions, type IdentityFiles } from "./files.js";
-export { type Credentials, type Identity, IdentityError, type IdentityLogger } from "./identity.js";
+export { type Credentials, type Identity, IdentityError, type IdentityLogger, type Renewed } from "./identity.js";
 export { createIssuedIdentity, type IssuedIdentityOptions, issueCredentials } from "./issued.js";
+export { readServerCertificate, type ServerCertificate, type ServerCertificateOptions } from "./server-files.js";
 export * from "./spiffe.js";
 export { checkServer, mutualTls, type Verdict, verifyPeer } from "./verify.js";

@@ -25,7 +25,7 @@ export interface IssuedIdentityOptions {
 /** An identity by the development authority of the data directory. The runtime's own key is made anew with each certificate, and never on disk. */
 export function createIssuedIdentity({ id, dataDir, clock, logger }: IssuedIdentityOptions): Identity {
   const open = () => openAuthority(dataDir, id.trustDomain, clock.now());
-  const listeners = createListeners();
+  const listeners = createListeners<Credentials>();
   let issueTime = clock.now();
   let current = issueCredentials(open(), id, issueTime);
   let cancelTimer = () => {};

@@ -68,12 +68,18 @@ export function ensurePrivateFolder(folder: string): void {
   throw new IdentityError(`${folder} has mode 0${mode.toString(8)}, and is to hold a private key: chmod 700 it`);
 }
 
-/** Refuses a key that others than its owner may read. (Windows has no such modes.) */
+/**
+ * Refuses a key that others than its owner may read. One of root's may be read by a group, since no process but root's can own it: so does Kubernetes
+ * mount a secret for a pod that has an `fsGroup` (and so does PostgreSQL: https://www.postgresql.org/docs/current/ssl-tcp.html). Windows has no such modes.
+ */
 export function requirePrivate(path: string): void {
-  const mode = statSync(path).mode & 0o777;
-  if (process.platform === "win32" || (mode & 0o077) === 0) return;
+  if (process.platform === "win32") return;
+  const { mode, uid } = statSync(path);
+  const isOfRootForUs = uid === 0 && process.geteuid?.() !== 0;
+  const forbidden = isOfRootForUs ? 0o037 : 0o077;
+  if ((mode & forbidden) === 0) return;
   throw new IdentityError(
-    `the private key ${path} has mode 0${mode.toString(8)}, so that others may read it: chmod 600 it, and replace it if somebody may have`,
+    `the private key ${path} has mode 0${(mode & 0o777).toString(8)}, so that others may read it: chmod 600 it, and replace it if somebody may have`,
   );
 }
 

@@ -159,6 +159,14 @@ export interface RpcServer {
   /** Where clients reach it: `http://127.0.0.1:3600`, `https://…` or `unix:/path`. */
   readonly endpoint: string;
   /**
+   * Takes another certificate: connections that come from now on get it, those that are open go on. With `requestClientCert` these are the
+   * authorities too; whether a client must have one stays as it was.
+   *
+   * @throws TypeError if the server was not started with TLS
+   * @throws Error of OpenSSL if key and certificate do not belong together; the former ones stay then
+   */
+  renewTls(tls: Pick<ServerTlsOptions, "key" | "cert" | "ca">): void;
+  /**
    * Stops accepting, closes idle connections, sends GOAWAY, waits for what is in flight, and cancels what is left at the deadline.
    *
    * @param options.deadlineMs how long to wait, in ms. Default 30 000.

@@ -37,6 +37,11 @@ describe("one port", () => {
     expect((await fetch(`${server.endpoint}/nothing`)).status).toBe(404);
   });
 
+  test("a server without TLS takes no certificate", async () => {
+    await using server = await serve({ routes: echoRoutes() });
+    expect(() => server.renewTls({ key: "", cert: "" })).toThrow(new TypeError("the server was started without TLS"));
+  });
+
   test("a preface that arrives byte by byte is still HTTP/2", async () => {
     await using server = await serve({ routes: echoRoutes() });
     const { port } = new URL(server.endpoint);

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type Clock, type ComponentDefinition, systemClock } from "@mecha/component";
+import { type Clock, type ComponentDefinition, dnsLabelInWords, dnsLabelPattern, systemClock } from "@mecha/component";
 import type { ListenOptions } from "@mecha/rpc";
 import type { Tracer } from "@opentelemetry/api";
 import type { ResourceObject } from "./config/documents.js";
@@ -87,7 +87,10 @@ export interface EdgeOptions {
   host?: string;
   /** The TCP port, 0 to 65535; 0 takes any free one. */
   port: number;
-  /** PEM files for HTTPS, read at the start. Default: plain HTTP, for behind something that ends TLS. */
+  /**
+   * PEM files for HTTPS, read again within 10 s when they change; the key is to be readable by its owner alone. Default: plain HTTP, for behind
+   * something that ends TLS.
+   */
   tls?: { certificate: string; key: string };
 }
 
@@ -133,10 +136,10 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
   if (appToken !== undefined && !/^[\x21-\x7e]+$/.test(appToken)) {
     throw new TypeError("option `appToken` must be printable ASCII without spaces; leave it out to send none");
   }
-  const appId = dnsLabel("appId", options.appId ?? (environment.MECHA_APP_ID || "app"));
+  const appId = requireDnsLabel("appId", options.appId ?? (environment.MECHA_APP_ID || "app"));
   return {
     appId,
-    namespace: dnsLabel("namespace", options.namespace ?? (environment.MECHA_NAMESPACE || "default")),
+    namespace: requireDnsLabel("namespace", options.namespace ?? (environment.MECHA_NAMESPACE || "default")),
     dataDir: resolve(options.dataDir ?? (environment.MECHA_DATA_DIR || ".mecha")),
     resources: options.resources ?? (environment.MECHA_RESOURCES ? [environment.MECHA_RESOURCES] : undefined),
     watchResources: options.watchResources ?? listen !== false,
@@ -150,7 +153,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     allowedOrigins: options.allowedOrigins ?? [],
     appPort: options.appPort === undefined ? undefined : tcpPort("appPort", options.appPort),
     appToken,
-    appName: dnsLabel("appName", options.appName ?? appId),
+    appName: requireDnsLabel("appName", options.appName ?? appId),
     onAppFailed: options.onAppFailed,
     mesh: (options.mesh ?? listen !== false) ? resolveMeshOptions(options.mesh || undefined, environment) : undefined,
     adminSocket: options.adminSocket ?? listen !== false,
@@ -165,11 +168,9 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
   };
 }
 
-function dnsLabel(option: string, value: string): string {
-  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) return value;
-  throw new TypeError(
-    `option \`${option}\` is ${JSON.stringify(value)}; it must be a DNS label: 1 to 63 of a-z, 0-9 and "-", beginning and ending with a letter or digit`,
-  );
+function requireDnsLabel(option: string, value: string): string {
+  if (dnsLabelPattern.test(value)) return value;
+  throw new TypeError(`option \`${option}\` is ${JSON.stringify(value)}; it must be a DNS label: ${dnsLabelInWords}`);
 }
 
 function tcpPort(option: string, value: number): number {

@@ -159,7 +159,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   );
   const doors = [...healthDoors.doors, ...running.flatMap(({ door }) => (door === undefined ? [] : [door]))];
 
-  const servers: RpcServer[] = [];
+  const servers: Pick<RpcServer, "close">[] = [];
   const listenOn = async (where: Parameters<typeof listen>[0]["listen"], isAdmin: boolean): Promise<string> => {
     const token = isAdmin ? undefined : settings.token;
     const { allowedHosts, allowedOrigins } = settings;
@@ -179,7 +179,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
 
   const listenForOutsiders = async (where: EdgeOptions): Promise<string> => {
     if (mesh === undefined) throw new TypeError("option `edge` needs `mesh`: outsiders' calls go to other apps");
-    const server = await listenAtEdge(where, mesh.edge);
+    const server = await listenAtEdge(where, { proxy: mesh.edge, clock: settings.clock, logger });
     servers.push(server);
     return server.endpoint;
   };

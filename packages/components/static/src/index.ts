@@ -1,4 +1,4 @@
-import { type Discovery, defineComponent, type Instance, z } from "@mecha/component";
+import { type Discovery, defineComponent, dnsLabelPattern, type Instance, z } from "@mecha/component";
 
 const label = (what: string) => z.string().max(128).default("").describe(what);
 
@@ -15,7 +15,7 @@ const instance = z.strictObject({
 const config = z.strictObject({
   apps: z
     .record(
-      z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "must be an app id, a DNS label"),
+      z.string().regex(dnsLabelPattern, "must be an app id, a DNS label"),
       z.array(z.union([instance.shape.address, instance])),
     )
     .describe("The instances of each app, by app id: addresses, or addresses with more about them."),

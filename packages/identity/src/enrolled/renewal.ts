@@ -1,5 +1,5 @@
 import type { Clock } from "@mecha/component";
-import { createListeners, type Identity, IdentityError, type IdentityLogger } from "../identity.js";
+import { type Credentials, createListeners, type Identity, IdentityError, type IdentityLogger } from "../identity.js";
 import { formatSpiffeId } from "../spiffe.js";
 import type { AuthorityAddress } from "./address.js";
 import { AuthorityError } from "./errors.js";
@@ -23,7 +23,7 @@ export interface RenewalOptions {
 
 /** Renews what is there when half of its life is over, for as long as the identity is open. */
 export function keepRenewed(first: Enrolled, { address, store, clock, logger, remedy }: RenewalOptions): Identity {
-  const listeners = createListeners();
+  const listeners = createListeners<Credentials>();
   const abort = new AbortController();
   let enrolled = first;
   let current = toCredentials(first);

@@ -20,6 +20,8 @@ export interface Listener {
   readonly server: net.Server | tls.Server;
   readonly h1: http.Server;
   readonly h2: http2.Http2Server;
+  /** Takes another certificate for the connections that come. */
+  renewTls(options: Pick<ServerTlsOptions, "key" | "cert" | "ca">): void;
   /** Refuses new connections, closes idle ones, and has the others closed when they become idle. */
   drain(): void;
   /** Ends what is still open. */
@@ -161,6 +163,10 @@ export function createListener({ limits, tls: tlsOptions, proxy, environment, ..
     h1,
     h2,
     closed,
+    renewTls(options) {
+      if (!(server instanceof tls.Server)) throw new TypeError("the server was started without TLS");
+      server.setSecureContext(secretsOf(options));
+    },
     drain() {
       server.close();
       for (const socket of undecided) socket.destroy();
@@ -200,14 +206,11 @@ function isForNode(seen: Buffer, maxHeaderBytes: number, isCall: (head: Http2Req
 
 function createTlsServer(options: ServerTlsOptions, limits: Limits, accept: (socket: net.Socket) => void): tls.Server {
   const server = tls.createServer({
-    key: toPem(options.key),
-    cert: toPem(options.cert),
-    ...(options.ca === undefined ? {} : { ca: toPem(options.ca) }),
+    ...secretsOf(options),
     requestCert: options.requestClientCert ?? false,
     rejectUnauthorized: options.requestClientCert ?? false,
     ALPNProtocols: ["h2", "http/1.1"],
     handshakeTimeout: limits.headersTimeoutMs,
-    minVersion: "TLSv1.2",
   });
   server.on("secureConnection", (socket) => {
     socket.setNoDelay(true);
@@ -216,6 +219,11 @@ function createTlsServer(options: ServerTlsOptions, limits: Limits, accept: (soc
   // A failed handshake is the client's; its socket is already destroyed.
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   return server;
+}
+
+/** What a server may change while it runs; what is left out then would be Node's default. */
+function secretsOf({ key, cert, ca }: Pick<ServerTlsOptions, "key" | "cert" | "ca">): tls.SecureContextOptions {
+  return { key: toPem(key), cert: toPem(cert), ...(ca !== undefined && { ca: toPem(ca) }), minVersion: "TLSv1.2" };
 }
 
 function toPem(pem: string | Uint8Array): string | Buffer {

@@ -89,6 +89,7 @@ export async function serve(options: ServeOptions): Promise<RpcServer> {
   const closeOnce = (deadlineMs = 30_000) => (closing ??= close(deadlineMs));
   return {
     endpoint,
+    renewTls: listener.renewTls,
     close: (closeOptions) => closeOnce(closeOptions?.deadlineMs),
     [Symbol.asyncDispose]: () => closeOnce(),
   };

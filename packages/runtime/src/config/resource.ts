@@ -1,4 +1,4 @@
-import { z } from "@mecha/component";
+import { dnsLabelInWords, dnsLabelPattern, z } from "@mecha/component";
 import type { ZodType } from "zod";
 import type { ResourceDocument } from "./documents.js";
 import type { Problem } from "./problem.js";
@@ -25,13 +25,7 @@ export function problemOf(plan: ResourcePlan, message: string, path: readonly Pr
 
 /** A DNS label, for what it describes. */
 export const dnsLabel = (what: string) =>
-  z
-    .string()
-    .regex(
-      /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
-      'must be 1 to 63 of a-z, 0-9 and "-", beginning and ending with a letter or digit',
-    )
-    .describe(what);
+  z.string().regex(dnsLabelPattern, `must be ${dnsLabelInWords}`).describe(what);
 
 /** A document of a kind: the same envelope for all, around its `spec`. */
 export function resourceSchema<Kind extends string, Spec extends ZodType>(

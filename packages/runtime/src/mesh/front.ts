@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { ComponentError } from "@mecha/component";
+import { ComponentError, dnsLabelInWords, dnsLabelPattern } from "@mecha/component";
 import type { WholeExchange } from "@mecha/rpc";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Inbound } from "./exchange.js";
@@ -17,8 +17,6 @@ export interface Front {
   handleWhole(exchange: WholeExchange): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
-
-const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export interface FrontOptions {
   readonly outgoing: Outgoing;
@@ -39,9 +37,9 @@ export function createFront({ outgoing, token, allow, before, options, logger }:
     } catch (error) {
       return refuse(inbound, error, logger);
     }
-    if (dnsLabel.test(app)) void outgoing.call(app, before?.(inbound) ?? inbound, options);
+    if (dnsLabelPattern.test(app)) void outgoing.call(app, before?.(inbound) ?? inbound, options);
     else {
-      const message = `${JSON.stringify(app)} is no app id: it is 1 to 63 of a-z, 0-9 and "-"`;
+      const message = `${JSON.stringify(app)} is no app id: it is ${dnsLabelInWords}`;
       refuse(inbound, new ComponentError("BAD_REQUEST", message), logger);
     }
   };

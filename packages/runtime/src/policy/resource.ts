@@ -1,19 +1,10 @@
 import { z } from "@mecha/component";
 import type { ZodOptional } from "zod";
-import { resourceSchema } from "../config/resource.js";
+import { dnsLabel, resourceSchema } from "../config/resource.js";
 import { methodName } from "../routes/method-name.js";
 import { parsePathTemplate } from "../routes/path-template.js";
 import { headerConditions } from "./header-match.js";
 import { type SectionName, sectionNames, sections } from "./sections.js";
-
-const appId = (what: string) =>
-  z
-    .string()
-    .regex(
-      /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
-      'must be an app id: 1 to 63 of a-z, 0-9 and "-", beginning and ending with a letter or digit',
-    )
-    .describe(what);
 
 const pathTemplate = z
   .string()
@@ -29,7 +20,7 @@ const pathTemplate = z
 const target = z
   .strictObject({
     app: z
-      .union([z.literal("*"), appId("An app id.")])
+      .union([z.literal("*"), dnsLabel("An app id.")])
       .optional()
       .describe('The app that is called: its app id, or "*" for every app. Either this or `component`.'),
     component: z
@@ -42,7 +33,7 @@ const target = z
 
 const match = z
   .strictObject({
-    from: z.array(appId("An app id.")).min(1).optional().describe("Calls of these apps. Default: of all."),
+    from: z.array(dnsLabel("An app id.")).min(1).optional().describe("Calls of these apps. Default: of all."),
     methods: z.array(methodName).min(1).optional().describe("Calls with these HTTP methods. Default: with any."),
     paths: z.array(pathTemplate).min(1).optional().describe("Calls of these paths. Default: of any."),
     headers: headerConditions("Calls with all of these headers. Default: with any.").optional(),
