@@ -38,7 +38,9 @@ export const circuitBreaker = defineSection({
         .min(1)
         .max(100)
         .default(1)
-        .describe("How many calls then try: if all go well it closes, after one failure it opens anew."),
+        .describe(
+          "How many calls then try: if all go well it closes, after one failure it opens anew. Those that know nothing after `openFor` make way for others.",
+        ),
       on: conditions("What is a failure.").default([...failures]),
     })
     .describe(
@@ -72,7 +74,7 @@ export class CircuitBreaker {
   #window: SlidingCounts | undefined;
   #state: "closed" | "open" | "half-open" = "closed";
   #failuresInARow = 0;
-  /** How long it stays open. */
+  /** How long it stays open, and then how long calls may try before others may. */
   #pause = noWait;
   /** While it is half open: calls that try, and how many of them went well. */
   #trying = 0;
@@ -92,9 +94,9 @@ export class CircuitBreaker {
     return this.#state === "open" && this.#leftMs === 0 ? "half-open" : this.#state;
   }
 
-  /** In how many ms a call may try, if it may not now. */
+  /** In how many ms a call may try, if it may not now; 1 while others try: they may know any moment. */
   get waitMs(): number {
-    return Math.max(1, this.#leftMs);
+    return this.#state === "half-open" ? 1 : Math.max(1, this.#leftMs);
   }
 
   get #leftMs(): number {
@@ -104,11 +106,13 @@ export class CircuitBreaker {
   /** Lets a call in: what `leave` is to be given once it is known how it went, or undefined if it may not. */
   enter(): number | undefined {
     if (this.#state === "closed") return this.#era;
-    if (this.#state === "open") {
+    const isFull = this.#state === "half-open" && this.#trying + this.#succeeded >= this.#value.halfOpenCalls;
+    if (this.#state === "open" || isFull) {
       if (this.#leftMs > 0) return undefined;
+      // Calls that tried for so long and know nothing yet may never know: they hold up no others.
       this.#turn("half-open");
+      this.#pause = startWait(this.#value.openFor, this.#clock.now());
     }
-    if (this.#trying + this.#succeeded >= this.#value.halfOpenCalls) return undefined;
     this.#trying++;
     return this.#era;
   }

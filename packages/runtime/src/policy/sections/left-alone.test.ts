@@ -62,6 +62,25 @@ test("a breaker closes once the calls that try are answered, though they go on, 
   expect(breaker.state).toBe("closed");
 });
 
+test("calls that try and know nothing for as long as it was open make way for others, and are not heard of again", () => {
+  const clock = createManualClock();
+  const value = circuitBreaker.schema.parse({ consecutive: 1, openFor: "10s" });
+  const breaker = new CircuitBreaker(value, clock);
+  breaker.leave(breaker.enter() ?? -1, true);
+  clock.advance(10_000);
+  const hanging = breaker.enter() ?? -1;
+  clock.advance(9_999);
+  expect(breaker.enter()).toBeUndefined();
+  expect([breaker.state, breaker.waitMs]).toEqual(["half-open", 1]);
+  clock.advance(1);
+  const other = breaker.enter() ?? -1;
+  expect(breaker.enter()).toBeUndefined();
+  breaker.leave(hanging, true);
+  expect(breaker.state).toBe("half-open");
+  breaker.leave(other, false);
+  expect(breaker.state).toBe("closed");
+});
+
 test("a clock that is set back holds nothing open for longer", () => {
   const hour = 3_600_000;
   const clock = createManualClock();
