@@ -2,17 +2,20 @@
 // what else one puts between two apps, in the same run.
 //
 //   pnpm bench mesh [--json]
+//   pnpm --filter @mecha/bench exec node src/mesh.ts --traced 0.01
 //
 // h2load calls an app that echoes: directly, through the runtimes "shop" and "orders", through two nginx, and through two of Dapr's sidecars, those of
-// the last two that are installed. Requests leave at a fixed rate, whether the ones before were answered or not. Not measured: what a second
-// runtime's machine or a network would add; all processes share this machine's cores. A host that gives these to other machines stops everything at once,
-// for milliseconds: what calls take is told for all seconds, and for the quiet ones, in which it did not. The bars are for the quiet ones.
+// the last two that are installed. With `--traced` the runtimes trace that part of the calls. Requests leave at a fixed rate, whether the ones before
+// were answered or not. Not measured: what a second runtime's machine or a network would add; all processes share this machine's cores. A host that
+// gives these to other machines stops everything at once, for milliseconds: what calls take is told for all seconds, and for the quiet ones, in which it
+// did not. The bars are for the quiet ones.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { sendBig } from "./mesh/big.ts";
+import { Collector } from "./mesh/collector.ts";
 import { startDapr, startMecha, startNginx, type Way } from "./mesh/peers.ts";
 import { type Percentiles, percentileNames } from "./mesh/percentiles.ts";
 import { Processes } from "./mesh/processes.ts";
@@ -48,17 +51,19 @@ const rowOf = ({ all, quiet, first, cpuMicrosPerCall, mostPerSecond }: Measured)
 });
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
+  const { values } = parseArgs({ options: { json: { type: "boolean", default: false }, traced: { type: "string" } } });
   const folder = await mkdtemp(join(tmpdir(), "mecha-mesh-"));
   try {
+    await using collector = await Collector.start();
     await using processes = new Processes();
+    const traced = values.traced === undefined ? undefined : { collector, share: Number(values.traced) };
     const app = await processes.startNode(
       [fileURLToPath(new URL("./mesh/app.ts", import.meta.url))],
-      folder,
+      { cwd: folder },
       /^(http:.*)$/,
     );
     const options = { processes, folder, appPort: Number(new URL(app.found).port) };
-    const mecha = await startMecha(options);
+    const mecha = await startMecha(options, traced);
     const [nginx, dapr] = [await startNginx(options), await startDapr(options)];
     for (const [name, way] of Object.entries({ nginx, "daprd and sentry": dapr })) {
       if (way === undefined) console.error(`Not compared: ${name}, which this machine has not.`);
@@ -67,6 +72,8 @@ async function main(): Promise<void> {
     const ways = { directly, mecha, ...(nginx && { nginx }), ...(dapr && { dapr }) };
     const { measured, rounds, busy, stolen } = await measure(ways, plan);
     const gigabyte = await sendBig(mecha.url, bigBytes, mecha.pids);
+    if (traced !== undefined && collector.receivedBytes === 0)
+      throw new Error("the runtimes sent no traces: this measured less than it says");
     const isQuiet = Object.values(measured).every(({ quiet }) => quiet.seconds >= quietSecondsToJudge);
     const judged = isQuiet ? "quiet" : "all";
     if (values.json) {

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { start } from "./cli.js";
 
 let cwd: string;
@@ -49,6 +49,20 @@ describe("with OTEL_EXPORTER_OTLP_ENDPOINT", () => {
     }
   });
 
+  it("sends as many spans at a time as OTEL_BSP_MAX_EXPORT_BATCH_SIZE says, without waiting for more", async () => {
+    using collector = await startCollector();
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "1" };
+    await using serve = start(["serve", "--app-id", "shop", "--port", "0"], { cwd, env });
+    const [, endpoint] = await serve.output(/"endpoint":"(http[^"]+)"/);
+    await fetch(`${endpoint}/mecha.state.v1.StateService/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"key":"a"}',
+    });
+    // By default they wait for 5 s, or for 128 of them.
+    await vi.waitFor(() => expect(collector.received().includes("mecha.state.v1.StateService/Get")).toBe(true), 4_000);
+  });
+
   it("stops in time when the collector is away", async () => {
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" };
     await using serve = start(["serve", "--app-id", "shop", "--port", "0"], { cwd, env });
@@ -61,6 +75,10 @@ describe("with OTEL_EXPORTER_OTLP_ENDPOINT", () => {
   it.each([
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: "collector" }, /"collector", which is no URL/],
     [{ OTEL_TRACES_SAMPLER: "sometimes" }, /OTEL_TRACES_SAMPLER is "sometimes"; it must be one of always_on/],
+    [
+      { OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "many" },
+      /OTEL_BSP_MAX_EXPORT_BATCH_SIZE is "many"; it must be a whole number above 0/,
+    ],
     [{ OTEL_TRACES_SAMPLER_ARG: "2" }, /OTEL_TRACES_SAMPLER_ARG is "2"; it must be a number from 0 to 1/],
   ])("refuses %j before it starts", async (wrong, message) => {
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4318", ...wrong };

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Collector } from "./collector.ts";
 import { freePorts, type Processes, untilAnswered } from "./processes.ts";
 
 /** A way to an app: where calls go to, and the processes they pass. */
@@ -20,13 +21,28 @@ export interface StartOptions {
 
 const call = { method: "POST", body: "x" };
 
-/** Two runtimes, as `mecha serve` starts them. */
-export async function startMecha({ processes, folder, appPort }: StartOptions): Promise<Way> {
+/** Which part of the calls are traced, and where their spans go. */
+export interface Traced {
+  readonly collector: Collector;
+  /** 0 to 1. */
+  readonly share: number;
+}
+
+/** Two runtimes, as `mecha serve` starts them: with metrics, and with traces if some are wanted. */
+export async function startMecha({ processes, folder, appPort }: StartOptions, traced?: Traced): Promise<Way> {
+  const env = {
+    ...process.env,
+    ...(traced !== undefined && {
+      OTEL_EXPORTER_OTLP_ENDPOINT: traced.collector.url,
+      OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+      OTEL_TRACES_SAMPLER_ARG: String(traced.share),
+    }),
+  };
   const cli = fileURLToPath(new URL("../../../cli/dist/mecha.js", import.meta.url));
   const serve = (id: string, ...more: string[]) =>
     processes.startNode(
       [cli, "serve", "--app-id", id, "--port", "0", ...more],
-      folder,
+      { cwd: folder, env },
       /"endpoint":"(http:[^"]+)".*"ready"/,
     );
   const orders = await serve("orders", "--app-port", String(appPort));

@@ -17,8 +17,12 @@ export class Processes implements AsyncDisposable {
   }
 
   /** Starts a script of Node's; gives what `pattern` finds in what it prints, once it has. */
-  async startNode(args: readonly string[], cwd: string, pattern: RegExp): Promise<{ found: string; pid: number }> {
-    const child = this.#spawn(process.execPath, args, { cwd }, ["pipe", "pipe", "inherit"]);
+  async startNode(
+    args: readonly string[],
+    options: { cwd: string; env?: NodeJS.ProcessEnv },
+    pattern: RegExp,
+  ): Promise<{ found: string; pid: number }> {
+    const child = this.#spawn(process.execPath, args, options, ["pipe", "pipe", "inherit"]);
     if (child.stdout === null || child.pid === undefined) throw new Error(`${args[0]} did not start`);
     for await (const line of createInterface(child.stdout)) {
       const found = pattern.exec(line)?.[1];

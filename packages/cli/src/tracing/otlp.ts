@@ -9,7 +9,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import type { SamplerName, Tracing } from "./tracing.js";
+import type { Batches, SamplerName, Tracing } from "./tracing.js";
 
 /** How long the last spans may take on their way, in ms. */
 const closeTimeoutMs = 3_000;
@@ -20,10 +20,11 @@ export interface ExportOptions {
   readonly appId: string;
   readonly namespace: string;
   readonly sampler: { readonly name: SamplerName; readonly ratio: number };
+  readonly batches: Batches;
 }
 
 /** Sends spans by OTLP over HTTP, in the background and in batches; where to, with which headers and how long, the exporter reads from the environment. */
-export function exportSpans({ serviceName, appId, namespace, sampler }: ExportOptions): Tracing {
+export function exportSpans({ serviceName, appId, namespace, sampler, batches }: ExportOptions): Tracing {
   const provider = new TracerProvider({
     resource: resourceFromAttributes({
       "service.name": serviceName,
@@ -31,7 +32,7 @@ export function exportSpans({ serviceName, appId, namespace, sampler }: ExportOp
       "mecha.app_id": appId,
     }),
     sampler: createSampler(sampler.name, sampler.ratio),
-    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), ...batches })],
   });
   return {
     tracer: provider.getTracer("mecha"),

@@ -35,8 +35,15 @@ export async function startTracing(appId: string, namespace: string, environment
     );
   }
   const sampler = { name: samplerName(environment), ratio: ratio(environment) };
+  const batches = readBatches(environment);
   const { exportSpans } = await import("./otlp.js");
-  return exportSpans({ appId, namespace, sampler, serviceName: environment.OTEL_SERVICE_NAME || `${appId}-mecha` });
+  return exportSpans({
+    appId,
+    namespace,
+    sampler,
+    batches,
+    serviceName: environment.OTEL_SERVICE_NAME || `${appId}-mecha`,
+  });
 }
 
 function samplerName({ OTEL_TRACES_SAMPLER: name }: Environment): SamplerName {
@@ -50,4 +57,40 @@ function ratio({ OTEL_TRACES_SAMPLER_ARG: text }: Environment): number {
   const value = text ? Number(text) : 1;
   if (value >= 0 && value <= 1) return value;
   throw new CliError(`OTEL_TRACES_SAMPLER_ARG is "${text}"; it must be a number from 0 to 1`, exitCodes.usage);
+}
+
+/** How spans are collected before they are sent, in the words of the SDK; what the environment leaves out is undefined. */
+export interface Batches {
+  readonly maxExportBatchSize: number;
+  readonly maxQueueSize?: number;
+  /** In ms. */
+  readonly scheduledDelayMillis?: number;
+  /** In ms. */
+  readonly exportTimeoutMillis?: number;
+}
+
+/** The specification's 512 are written in one go: on a slow machine that stops everything else for some 10 ms. */
+const defaultBatchSize = 128;
+
+function readBatches(environment: Environment): Batches {
+  const [size, queue, delayMs, timeoutMs] = [
+    count(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
+    count(environment, "OTEL_BSP_MAX_QUEUE_SIZE"),
+    count(environment, "OTEL_BSP_SCHEDULE_DELAY"),
+    count(environment, "OTEL_BSP_EXPORT_TIMEOUT"),
+  ];
+  return {
+    maxExportBatchSize: size ?? Math.min(defaultBatchSize, queue ?? defaultBatchSize),
+    ...(queue !== undefined && { maxQueueSize: queue }),
+    ...(delayMs !== undefined && { scheduledDelayMillis: delayMs }),
+    ...(timeoutMs !== undefined && { exportTimeoutMillis: timeoutMs }),
+  };
+}
+
+function count(environment: Environment, name: string): number | undefined {
+  const text = environment[name];
+  if (!text) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new CliError(`${name} is "${text}"; it must be a whole number above 0`, exitCodes.usage);
 }
