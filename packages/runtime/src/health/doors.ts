@@ -43,5 +43,7 @@ export function createHealthDoors(
       },
     },
   ];
-  return { doors, close: () => void metrics?.then((made) => made.close()) };
+  // Metrics that could not be made were told to whoever asked for them.
+  const close = () => void metrics?.then((made) => made.close()).catch(() => {});
+  return { doors, close };
 }

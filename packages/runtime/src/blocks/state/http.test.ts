@@ -1,6 +1,6 @@
+import { once } from "node:events";
 import { connect } from "node:http2";
 import { createConnection } from "node:net";
-import { setTimeout } from "node:timers/promises";
 import { stateLimits } from "@mecha/component";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
@@ -143,16 +143,19 @@ describe("the plain-HTTP door of the state block", () => {
 
   it("takes a caller that hangs up in the middle of a value for no bug", async () => {
     const lines: string[] = [];
-    const { endpoint } = await startRuntime({
+    const runtime = await startRuntime({
       logger: pino({ level: "debug" }, { write: (line) => lines.push(line) }),
     });
-    const socket = createConnection(Number(new URL(endpoint).port), "127.0.0.1");
-    socket.write("PUT /state/k HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf");
-    await setTimeout(100);
+    const socket = createConnection(Number(new URL(runtime.endpoint).port), "127.0.0.1");
+    socket.write("PUT /state/k HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\nhalf");
+    // Then the request is being served.
+    expect(String(await once(socket, "data"))).toContain("100 Continue");
     socket.destroy();
-    await setTimeout(100);
+    expect((await fetch(`${runtime.endpoint}/state/k`)).status).toBe(404);
+    // Waits for all that is served.
+    await runtime.close();
+    expect(lines.join()).toContain('"msg":"stopped"');
     expect(lines.filter((line) => line.includes("internal error"))).toEqual([]);
-    expect((await fetch(`${endpoint}/state/k`)).status).toBe(404);
   });
 
   it("is open over HTTP/2 too", async () => {
