@@ -1,8 +1,9 @@
 import { createPrivateKey, type X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import type { Clock } from "@mecha/component";
 import { createListeners, IdentityError, type IdentityLogger, parseCertificates, type Renewed } from "./identity.js";
-import { requirePrivate } from "./private-files.js";
+import { codeOf, requirePrivate } from "./private-files.js";
 
 /** How often the files are read. Not watched: Kubernetes swaps them by symbolic links, which watchers miss. */
 const readIntervalMs = 10_000;
@@ -76,7 +77,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new IdentityError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+    throw new IdentityError(`${path} cannot be read (${codeOf(error)})`, { cause: error });
   }
 }
 
@@ -96,17 +97,23 @@ export function certificatesIn(text: string, path: string): [X509Certificate, ..
   return [first, ...rest];
 }
 
-/** When a certificate expires, ms since the epoch. Throws if it has, or if it is of another key. */
+/** When a certificate expires, ms since the epoch. Throws if it has, if it is of another key, or if OpenSSL does not take the two. */
 export function expireTimeOf(
   leaf: X509Certificate,
-  { certificate, key }: Record<"certificate" | "key", string>,
-  keyText: string,
+  files: Record<"certificate" | "key", string>,
+  texts: Record<"certificate" | "key", string>,
   now: number,
 ): number {
+  const { certificate, key } = files;
   const expireTime = leaf.validToDate.getTime();
   if (now >= expireTime) throw new IdentityError(`the certificate ${certificate} expired on ${leaf.validTo}`);
-  if (!matches(leaf, keyText)) {
+  if (!matches(leaf, texts.key)) {
     throw new IdentityError(`${key} is not the private key of the certificate ${certificate}`);
+  }
+  try {
+    createSecureContext({ cert: texts.certificate, key: texts.key });
+  } catch (error) {
+    throw new IdentityError(`the certificate ${certificate} cannot be used for TLS (${codeOf(error)})`);
   }
   return expireTime;
 }

@@ -47,6 +47,6 @@ function toCredentials(
     const expected = formatSpiffeId({ ...wanted, trustDomain: id?.trustDomain ?? "<trust domain>" });
     throw new IdentityError(`${files.certificate} is the certificate of ${uri}; this runtime needs one of ${expected}`);
   }
-  const expireTime = expireTimeOf(leaf, files, texts.key, now);
+  const expireTime = expireTimeOf(leaf, files, texts, now);
   return { id, expireTime, secrets: () => ({ key: texts.key, cert: texts.certificate, ca: texts.authorities }) };
 }

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { chmodSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createManualClock } from "@mecha/component/conformance";
@@ -5,6 +6,7 @@ import { afterEach, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../test/helpers.js";
 import { createLog } from "../test/log.js";
 import { openAuthority } from "./authority.js";
+import { signCertificate } from "./certificate.js";
 import { issueCredentials } from "./issued.js";
 import { readServerCertificate } from "./server-files.js";
 
@@ -52,6 +54,33 @@ test("a server's certificate is read again when it changes, not by half, and its
   expect(certificate.current.secrets()).toEqual({ cert: next.cert, key: next.key });
   expect(log.lines.join()).toContain("read the server's new certificate");
   expect(log.lines.join()).not.toMatch(/PRIVATE|BEGIN/);
+});
+
+test("a certificate that TLS does not take is an error at the start, and not taken later", () => {
+  const { clock, log, files, put, read } = createFiles();
+  const certificate = read();
+  const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 512 });
+  const now = clock.now();
+  const small = signCertificate(
+    {
+      commonName: "edge",
+      uri: "spiffe://corp.example/ns/default/app/edge",
+      publicKey,
+      notBefore: now,
+      notAfter: now + 3_600_000,
+      isAuthority: false,
+    },
+    { commonName: "authority", key: generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey },
+  );
+  put(files.certificate, String(small));
+  put(files.key, privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+  const before = certificate.current;
+  clock.advance(10_000);
+  expect(certificate.current).toBe(before);
+  expect(log.lines.join()).toMatch(
+    /cannot be used for TLS \(ERR_SSL_\w+\); the certificate that was read before stays in use/,
+  );
+  expect(read).toThrow(/tls\.crt cannot be used for TLS/);
 });
 
 test("what is wrong with a server's files at the start is an error that names the file", () => {

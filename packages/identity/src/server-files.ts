@@ -24,7 +24,7 @@ export function readServerCertificate({ files, clock, logger }: ServerCertificat
     files: { certificate: files.certificate, key: files.key },
     parse(texts, now) {
       const [leaf] = certificatesIn(texts.certificate, files.certificate);
-      const expireTime = expireTimeOf(leaf, files, texts.key, now);
+      const expireTime = expireTimeOf(leaf, files, texts, now);
       return { expireTime, secrets: () => ({ key: texts.key, cert: texts.certificate }) };
     },
     news: "read the server's new certificate",
