@@ -74,7 +74,7 @@ export class CircuitBreaker {
   #window: SlidingCounts | undefined;
   #state: "closed" | "open" | "half-open" = "closed";
   #failuresInARow = 0;
-  /** How long it stays open, and then how long calls may try before others may. */
+  /** How long it stays open, and then how long the last call that tries may know nothing before others may. */
   #pause = noWait;
   /** While it is half open: calls that try, and how many of them went well. */
   #trying = 0;
@@ -111,8 +111,8 @@ export class CircuitBreaker {
       if (this.#leftMs > 0) return undefined;
       // Calls that tried for so long and know nothing yet may never know: they hold up no others.
       this.#turn("half-open");
-      this.#pause = startWait(this.#value.openFor, this.#clock.now());
     }
+    this.#pause = startWait(this.#value.openFor, this.#clock.now());
     this.#trying++;
     return this.#era;
   }

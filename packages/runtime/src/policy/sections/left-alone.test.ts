@@ -81,6 +81,20 @@ test("calls that try and know nothing for as long as it was open make way for ot
   expect(breaker.state).toBe("closed");
 });
 
+test("a call that tries late has as long as the first one, and what went well before it counts", () => {
+  const clock = createManualClock();
+  const value = circuitBreaker.schema.parse({ consecutive: 1, openFor: "10s", halfOpenCalls: 2 });
+  const breaker = new CircuitBreaker(value, clock);
+  breaker.leave(breaker.enter() ?? -1, true);
+  clock.advance(10_000);
+  breaker.leave(breaker.enter() ?? -1, false);
+  clock.advance(11_000);
+  const late = breaker.enter() ?? -1;
+  expect(breaker.enter()).toBeUndefined();
+  breaker.leave(late, false);
+  expect(breaker.state).toBe("closed");
+});
+
 test("a clock that is set back holds nothing open for longer", () => {
   const hour = 3_600_000;
   const clock = createManualClock();
