@@ -11,6 +11,13 @@ export type MigrationStep = (redis: Redis, keyPrefix: string) => Promise<void>;
 const lockMs = 15_000;
 const pollMs = 100;
 
+/** Takes the lock if the version is still what was read: whoever held it before may have advanced it in between. */
+const lockScript = defineScript(
+  `if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[2] then return 0 end
+if redis.call('SET', KEYS[2], ARGV[3], 'NX', 'PX', ARGV[4]) then return 1 end
+return redis.call('GET', KEYS[2]) == ARGV[3] and 1 or 0`,
+  { write: true },
+);
 const renewScript = defineScript(
   `if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])`,
@@ -49,11 +56,11 @@ export async function openLayout(
       );
     }
     const token = randomUUID();
-    const locked = await redis.write(["SET", lockKey, token, "NX", "PX", String(lockMs)], {
+    const locked = await redis.run(lockScript, [versionKey, lockKey], [String(version), token, String(lockMs)], {
       ...options,
       repeatable: true,
     });
-    if (locked === null) {
+    if (locked !== 1) {
       await delay(pollMs, undefined, { signal });
       continue;
     }

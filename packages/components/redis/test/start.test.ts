@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ComponentError } from "@mecha/component";
 import { startComponent } from "@mecha/component/conformance";
 import { freePort, missing, startRedis, type TestServer } from "@mecha/test-servers";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { resolveConnectOptions } from "../src/config.js";
 import { redis } from "../src/index.js";
 import { type MigrationStep, openLayout } from "../src/layout.js";
@@ -254,6 +254,24 @@ describe.skipIf(missing("redis"))("start", () => {
       await Promise.all(Array.from({ length: 6 }, () => open(all)));
       expect(steps).toEqual(["0 to 1", "1 to 2", "2 to 3", "2 to 3"]);
       expect(await command(server.url, ["GET", "{older}:layout"])).toEqual(["3"]);
+    });
+
+    test("who read the version before another advanced it does not run the step again", async () => {
+      const steps: string[] = [];
+      const step = async (connected: Redis) => void steps.push(connected === late ? "late" : "early");
+      const options = resolveConnectOptions(redis.config.parse({ url: server.url }));
+      const { signal } = new AbortController();
+      const [early, late] = await Promise.all([Redis.connect(options, silent), Redis.connect(options, silent)]);
+      const read = late.read.bind(late);
+      vi.spyOn(late, "read").mockImplementationOnce(async (...args) => {
+        const reply = await read(...args);
+        await openLayout(early, "late", [step, step], signal);
+        return reply;
+      });
+      await openLayout(late, "late", [step, step], signal);
+      expect(steps).toEqual(["early", "early"]);
+      expect(await command(server.url, ["GET", "{late}:layout"])).toEqual(["2"]);
+      await Promise.all([early.close(), late.close()]);
     });
   });
 });
