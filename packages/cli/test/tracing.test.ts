@@ -51,7 +51,11 @@ describe("with OTEL_EXPORTER_OTLP_ENDPOINT", () => {
 
   it("sends as many spans at a time as OTEL_BSP_MAX_EXPORT_BATCH_SIZE says, without waiting for more", async () => {
     using collector = await startCollector();
-    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "1" };
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "1",
+      OTEL_BSP_SCHEDULE_DELAY: "60000",
+    };
     await using serve = start(["serve", "--app-id", "shop", "--port", "0"], { cwd, env });
     const [, endpoint] = await serve.output(/"endpoint":"(http[^"]+)"/);
     await fetch(`${endpoint}/mecha.state.v1.StateService/Get`, {
@@ -59,7 +63,6 @@ describe("with OTEL_EXPORTER_OTLP_ENDPOINT", () => {
       headers: { "content-type": "application/json" },
       body: '{"key":"a"}',
     });
-    // By default they wait for 5 s, or for 128 of them.
     await vi.waitFor(() => expect(collector.received().includes("mecha.state.v1.StateService/Get")).toBe(true), 4_000);
   });
 

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { encodeHttp1Request } from "../wire/http1-request.js";
-import { Http1ResponseReader, type Http1ResponseSink, type KnownHead } from "./http1-response.js";
+import { LastRead } from "../wire/last-read.js";
+import { type Http1ResponseHead, Http1ResponseReader, type Http1ResponseSink } from "./http1-response.js";
 
 /** A request on its way. */
 export interface Http1Request extends Http1ResponseSink {
@@ -43,7 +44,7 @@ export class Http1ClientConnection {
   readonly #idleMs: number;
   #request: Http1Request | undefined;
   #reader: Http1ResponseReader | undefined;
-  readonly #known: KnownHead = {};
+  readonly #lastHead = new LastRead<Http1ResponseHead>();
   #connected: boolean;
   #reused: boolean = false;
   #answered: boolean = false;
@@ -78,7 +79,7 @@ export class Http1ClientConnection {
   send(request: Http1Request): void {
     this.#request = request;
     this.#answered = false;
-    this.#reader = new Http1ResponseReader(request, request.isHead, this.#known);
+    this.#reader = new Http1ResponseReader(request, request.isHead, this.#lastHead);
     const buffers = encodeHttp1Request(request.head, request.body);
     if (buffers.length > 1) this.#socket.cork();
     for (const buffer of buffers) this.#socket.write(buffer);

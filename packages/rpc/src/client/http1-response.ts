@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { readFields } from "../wire/http1-fields.js";
+import { LastRead } from "../wire/last-read.js";
 
 const maxHeadBytes = 64 * 1024;
 /** So many words before the response are listened to. */
@@ -33,11 +34,6 @@ export interface Http1ResponseSink {
   data(part: Buffer): void;
 }
 
-/** The head that came last on a connection, and its bytes: a server mostly repeats it, as long as its clock does. */
-export interface KnownHead {
-  last?: { readonly bytes: Buffer; readonly head: Http1ResponseHead };
-}
-
 /** What comes next of a response. */
 type State = "head" | "sized" | "size" | "chunk" | "chunk-end" | "trailers" | "until-end" | "done";
 
@@ -46,7 +42,7 @@ export class Http1ResponseReader {
   readonly #sink: Http1ResponseSink;
   /** Whether the request was a HEAD: then no body follows. */
   readonly #isHead: boolean;
-  readonly #known: KnownHead;
+  readonly #lastHead: LastRead<Http1ResponseHead>;
   #pending: Buffer | undefined;
   #state: State = "head";
   #head: Http1ResponseHead | undefined;
@@ -57,10 +53,11 @@ export class Http1ResponseReader {
   /** What came after a body in chunks: names and values in turn. */
   trailers: readonly string[] = [];
 
-  constructor(sink: Http1ResponseSink, isHead: boolean, known: KnownHead = {}) {
+  /** @param lastHead of the connection: a server mostly repeats it, as long as its clock does */
+  constructor(sink: Http1ResponseSink, isHead: boolean, lastHead: LastRead<Http1ResponseHead> = new LastRead()) {
     this.#sink = sink;
     this.#isHead = isHead;
-    this.#known = known;
+    this.#lastHead = lastHead;
   }
 
   /** Bytes after a response belong to no request: such a connection cannot be trusted with another. */
@@ -116,11 +113,8 @@ export class Http1ResponseReader {
   }
 
   #readHead(buffer: Buffer, at: number): number {
-    const known = this.#known.last;
-    if (known !== undefined && buffer.length - at >= known.bytes.length) {
-      const end = at + known.bytes.length;
-      if (buffer.compare(known.bytes, 0, known.bytes.length, at, end) === 0) return this.#begin(known.head, end);
-    }
+    const known = this.#lastHead.find(buffer, at);
+    if (known !== undefined) return this.#begin(known, at + this.#lastHead.length);
     const end = buffer.indexOf(headEnd, at);
     if ((end === -1 ? buffer.length : end) - at > maxHeadBytes) throw malformed("its head is too large");
     if (end === -1) return -1;
@@ -133,8 +127,7 @@ export class Http1ResponseReader {
       this.#sink.information(head);
       return next;
     }
-    // A copy: a view would keep all that came with it.
-    this.#known.last = { bytes: Buffer.from(buffer.subarray(at, next)), head };
+    this.#lastHead.set(buffer, at, next, head);
     return this.#begin(head, next);
   }
 

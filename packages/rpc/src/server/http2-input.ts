@@ -14,6 +14,7 @@ import {
   withoutPadding,
 } from "../wire/http2-frames.js";
 import { type Http2RequestHead, readHttp2RequestHead } from "../wire/http2-request-head.js";
+import { LastRead } from "../wire/last-read.js";
 
 /** A block in more parts than this is no request's (CVE-2024-28182). */
 const maxContinuations = 8;
@@ -57,9 +58,11 @@ export class Http2Input {
   #block: OpenBlock | undefined;
   #owedBefore: OpenBlock | undefined;
   /** The last block, and what it meant when the table was like that. */
-  #known:
-    | { readonly bytes: Buffer; readonly version: number; readonly read: HeaderBlock; readonly head: Http2RequestHead }
-    | undefined;
+  readonly #last = new LastRead<{
+    readonly version: number;
+    readonly read: HeaderBlock;
+    readonly head: Http2RequestHead;
+  }>();
   readonly #onFrame = (frame: Frame) => this.#take(frame);
 
   constructor(handler: Http2InputHandler, maxHeaderBytes: number) {
@@ -161,8 +164,8 @@ export class Http2Input {
 
   #onBlock({ stream, flags }: Frame, block: Buffer): void {
     const endStream = (flags & endStreamFlag) !== 0;
-    const known = this.#known;
-    if (known && known.version === this.#hpack.version && known.bytes.equals(block)) {
+    const known = this.#last.length === block.length ? this.#last.find(block, 0) : undefined;
+    if (known && known.version === this.#hpack.version) {
       const { list, tooLarge } = known.read;
       this.#handler.headers({ stream, endStream, list, tooLarge, head: known.head });
       return;
@@ -172,7 +175,7 @@ export class Http2Input {
     const { list, tooLarge } = read;
     const head = tooLarge ? undefined : readHttp2RequestHead(list);
     // A block that changes the table does so every time.
-    if (head && version === this.#hpack.version) this.#known = { bytes: Buffer.from(block), version, read, head };
+    if (head && version === this.#hpack.version) this.#last.set(block, 0, block.length, { version, read, head });
     this.#handler.headers({ stream, endStream, list, tooLarge, head });
   }
 

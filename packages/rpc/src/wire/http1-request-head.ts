@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { readFields } from "./http1-fields.js";
+import { LastRead } from "./last-read.js";
 
 /** The head of a request whose meaning is beyond doubt. */
 export interface Http1RequestHead {
@@ -61,17 +62,13 @@ export function readHttp1RequestHead(buffer: Buffer, start: number, maxBytes: nu
 
 /** Reads the heads of a connection one after the other. A client mostly repeats the last one, which is not read again then: it is not to be changed. */
 export class Http1RequestHeads {
-  #known: { readonly bytes: Buffer; readonly head: Http1RequestHead } | undefined;
+  readonly #last = new LastRead<Http1RequestHead>();
 
   read(bytes: Buffer, start: number, maxBytes: number): Http1RequestHead | undefined {
-    const known = this.#known;
-    if (known) {
-      const end = start + known.head.length;
-      if (end <= bytes.length && bytes.compare(known.bytes, 0, known.bytes.length, start, end) === 0) return known.head;
-    }
+    const known = this.#last.find(bytes, start);
+    if (known) return known;
     const head = readHttp1RequestHead(bytes, start, maxBytes);
-    // A copy: a view would keep all that came with it.
-    if (head) this.#known = { bytes: Buffer.from(bytes.subarray(start, start + head.length)), head };
+    if (head) this.#last.set(bytes, start, start + head.length, head);
     return head;
   }
 }
