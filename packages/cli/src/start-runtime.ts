@@ -4,11 +4,11 @@ import { createRuntime, type MeshOptions, type Runtime } from "@mecha/runtime";
 import type { Logger } from "pino";
 import { componentTypes, loadComponent } from "./components.js";
 import { CliError } from "./errors.js";
+import { trimMemory, tuneHeap } from "./heap.js";
 import { describePortHolder } from "./port-holder.js";
 import type { RuntimeSettings } from "./settings.js";
 import { readToken } from "./token.js";
 import { startTracing, type Tracing } from "./tracing/tracing.js";
-import { trimMemory } from "./trim-memory.js";
 
 /** What a runtime of the CLI is started with. */
 export interface StartOptions {
@@ -33,6 +33,7 @@ export interface RunningRuntime {
 
 /** Starts the runtime with the CLI's components. A busy port is told with the process that holds it. */
 export async function startRuntime(options: StartOptions): Promise<RunningRuntime> {
+  tuneHeap();
   const { appId, namespace } = options.settings;
   const tracing = await startTracing(appId, namespace, process.env);
   const runtime = await start(options, tracing?.tracer);
