@@ -37,7 +37,9 @@ const bigBytes = 1024 ** 3;
 
 const round = (value: number) => Number(value.toFixed(2));
 const percent = (share: number) => `${Math.round(share * 100)} %`;
-const three = ({ p50Ms, p90Ms, p99Ms }: Percentiles) => [p50Ms, p90Ms, p99Ms].map(round).join(" / ");
+/** A way may have had no quiet second. */
+const three = ({ p50Ms, p90Ms, p99Ms }: Percentiles) =>
+  Number.isNaN(p50Ms) ? "none" : [p50Ms, p90Ms, p99Ms].map(round).join(" / ");
 
 const rowOf = ({ all, quiet, first, cpuMicrosPerCall, mostPerSecond }: Measured) => ({
   "quiet s": Math.round(quiet.seconds),

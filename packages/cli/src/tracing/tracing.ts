@@ -69,9 +69,9 @@ export interface Batches {
   readonly exportTimeoutMillis?: number;
 }
 
-/** The specification's 512 are written in one go: on a slow machine that stops everything else for some 10 ms, and these for less than one. */
+/** The specification's 512 are written in one go: on a slow machine that stops everything else for some 10 ms. */
 const defaultBatchSize = 32;
-/** In ms. The specification's 5,000 keep spans until V8 takes them for old: then more than a scavenge is needed to be rid of them. */
+/** In ms. The specification's 5,000 keep spans for several scavenges: then V8 takes them for old, and more than one is needed to be rid of them. */
 const defaultDelayMs = 200;
 
 function readBatches(environment: Environment): Batches {
