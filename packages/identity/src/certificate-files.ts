@@ -11,7 +11,7 @@ const readIntervalMs = 10_000;
 type Texts<Names extends string> = Readonly<Record<Names | "certificate" | "key", string>>;
 
 export interface CertificateFilesOptions<Names extends string, Value> {
-  /** The path of each PEM file; `key` is that of a private key, which nobody but its owner may read. */
+  /** The path of each PEM file; `key` is that of a private key, which its owner alone may read, or a group too if it is root's. */
   readonly files: Texts<Names>;
   /** Makes what is wanted of their texts; throws an IdentityError that names the file. */
   readonly parse: (texts: Texts<Names>, now: number) => Value;

@@ -12,7 +12,7 @@ export interface ServerCertificate {
 
 /** Options of {@link readServerCertificate}. */
 export interface ServerCertificateOptions {
-  /** PEM files: the certificate, with the intermediate ones, and its private key, which nobody but its owner may read. */
+  /** PEM files: the certificate, with the intermediate ones, and its private key, which its owner alone may read, or a group too if it is root's. */
   readonly files: { readonly certificate: string; readonly key: string };
   readonly clock: Clock;
   readonly logger: IdentityLogger;
