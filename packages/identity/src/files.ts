@@ -7,7 +7,7 @@ import { formatSpiffeId, parseSpiffeId, type SpiffeId, uriOf } from "./spiffe.js
 export interface IdentityFiles {
   /** This runtime's certificate, and the intermediate ones that lead to an authority. */
   readonly certificate: string;
-  /** Its private key, which nobody but its owner may read. */
+  /** Its private key, which its owner alone may read, or a group too if it is root's. */
   readonly key: string;
   /** The authorities to trust. */
   readonly authorities: string;
