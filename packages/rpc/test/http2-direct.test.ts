@@ -217,6 +217,32 @@ describe("what breaks the protocol ends the connection with its code", () => {
     await eventually(() => connection.stream(3).reset === constants.NGHTTP2_PROTOCOL_ERROR, "the reset");
   });
 
+  // As connect-go does, which lets go of its message once it sees the answer's head.
+  test.each([
+    ["served here", "application/grpc", true],
+    ["passed on", "application/grpc-web+proto", true],
+    ["all node:http2's", "application/grpc-web+proto", false],
+  ])("but a client that stops once it is refused gets all of its answer: %s", async (_, type, mixed) => {
+    await using server = await start({ limits: { readMaxBytes: 100 } });
+    using connection = new RawHttp2(server.endpoint);
+    if (mixed) connection.send(grpcCall(1, {}));
+    const body = message({ text: "x".repeat(200) });
+    connection.send(requestHeaders(3, path, type, ["content-length", "200000"]), encodeFrame(0, 0, 3, body));
+    const refused = connection.stream(3);
+    let wholeAtOnce: boolean | undefined;
+    connection.onHeaders = (id) => {
+      if (id !== 3) return;
+      connection.send(lastData(3, ""));
+      setImmediate(() => {
+        wholeAtOnce = refused.ended;
+      });
+    };
+    await eventually(() => wholeAtOnce !== undefined, "the refusal");
+    expect(wholeAtOnce).toBe(true);
+    const status = refused.headers["grpc-status"] ?? /grpc-status: (\d+)/.exec(refused.body)?.[1];
+    expect(status).toBe(String(Code.ResourceExhausted));
+  });
+
   test("what HTTP/2 forbids in a request is node:http2's to refuse", async () => {
     await using server = await start();
     using connection = new RawHttp2(server.endpoint).send(grpcCall(1, {}));

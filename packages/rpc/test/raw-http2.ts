@@ -25,6 +25,8 @@ export class RawHttp2 implements Disposable {
     { headers: Record<string, string>; body: string; ended: boolean; reset?: number }
   >();
   goaway: number | undefined;
+  /** Told of each header block, by its stream. */
+  onHeaders: (stream: number) => void = () => {};
 
   constructor(endpoint: string, settings: readonly number[] = []) {
     const { port, hostname } = new URL(endpoint);
@@ -60,6 +62,7 @@ export class RawHttp2 implements Disposable {
       const { list } = this.#hpack.decode(payload);
       for (let index = 0; index < list.length; index += 2)
         stream.headers[list[index] as string] = list[index + 1] as string;
+      this.onHeaders(id);
     }
     if ((type === FrameType.data || type === FrameType.headers) && (flags & 1) !== 0) stream.ended = true;
   }

@@ -6,7 +6,7 @@ export const compressedFlag = 0b0000_0001;
 export const connectEndFlag = 0b0000_0010;
 export const grpcWebTrailerFlag = 0b1000_0000;
 
-const headerBytes = 5;
+export const envelopeHeaderBytes = 5;
 
 /** A message as it travels: flags, then a length of four bytes, then the data. */
 export interface Envelope {
@@ -45,11 +45,11 @@ export class EnvelopeReader {
       buffer = Buffer.concat([this.#header, buffer]);
       this.#header = nothing;
     }
-    while (buffer.length - offset >= headerBytes) {
+    while (buffer.length - offset >= envelopeHeaderBytes) {
       const flags = buffer[offset] as number;
       const length = readLength(buffer, offset);
       if (length > this.#maxBytes) throw readLimitError(this.#maxBytes, length);
-      offset += headerBytes;
+      offset += envelopeHeaderBytes;
       if (buffer.length - offset < length) {
         this.#flags = flags;
         this.#length = length;
@@ -99,7 +99,7 @@ function readLength(buffer: Uint8Array, offset: number): number {
 
 /** One envelope as bytes. */
 export function encodeEnvelope(flags: number, data: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(headerBytes + data.length);
+  const frame = Buffer.allocUnsafe(envelopeHeaderBytes + data.length);
   writeEnvelope(frame, 0, flags, data);
   return frame;
 }
@@ -107,7 +107,7 @@ export function encodeEnvelope(flags: number, data: Uint8Array): Buffer {
 /** Several envelopes as one run of bytes, for one write. */
 export function encodeEnvelopes(envelopes: readonly Envelope[]): Buffer {
   let size = 0;
-  for (const { data } of envelopes) size += headerBytes + data.length;
+  for (const { data } of envelopes) size += envelopeHeaderBytes + data.length;
   const frames = Buffer.allocUnsafe(size);
   let offset = 0;
   for (const { flags, data } of envelopes) offset = writeEnvelope(frames, offset, flags, data);
@@ -117,6 +117,6 @@ export function encodeEnvelopes(envelopes: readonly Envelope[]): Buffer {
 function writeEnvelope(target: Buffer, offset: number, flags: number, data: Uint8Array): number {
   target[offset] = flags;
   target.writeUInt32BE(data.length, offset + 1);
-  target.set(data, offset + headerBytes);
-  return offset + headerBytes + data.length;
+  target.set(data, offset + envelopeHeaderBytes);
+  return offset + envelopeHeaderBytes + data.length;
 }
