@@ -10,15 +10,20 @@ export interface ObservedAttempt {
   readonly number: number;
   readonly method: string;
   readonly target: string;
-  /** What is sent; what is added here goes along. */
+  /** What is sent. */
   readonly headers: HeaderMap;
+}
+
+/** An attempt that is shown. */
+export interface ShownAttempt {
+  /** What is sent instead. */
+  readonly headers: HeaderMap;
+  /** Called once, when it is over: with how it ended, or without if its caller left; an answer has ended, too. */
+  over(outcome: Outcome | undefined): void;
 }
 
 /** Is told of attempts, to show them. */
 export interface AttemptObserver {
-  /**
-   * An attempt begins. The function that is returned is called once, when it is over: with how it ended, or without if its caller left; an
-   * answer has ended, too.
-   */
-  begin(attempt: ObservedAttempt): (outcome: Outcome | undefined) => void;
+  /** An attempt begins; undefined if it is not to be shown. */
+  begin(attempt: ObservedAttempt): ShownAttempt | undefined;
 }

@@ -1,6 +1,7 @@
 import type { Outcome } from "../policy/conditions.js";
 import { drawFault } from "../policy/sections/fault.js";
 import { codeOf, outcomeOf, tellsAtItsEnd } from "./answer-outcome.js";
+import type { ShownAttempt } from "./attempt-observer.js";
 import type { Endpoint } from "./balancer.js";
 import type { Body } from "./body.js";
 import { expires, tooLong, withTimeout } from "./deadline.js";
@@ -52,7 +53,7 @@ export class Attempt {
   #stopReason: Error | undefined;
   #onStop: ((reason: Error) => void) | undefined;
   #onGone: (() => void) | undefined;
-  #observed: ((outcome: Outcome | undefined) => void) | undefined;
+  #shown: ShownAttempt | undefined;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
@@ -157,11 +158,12 @@ export class Attempt {
     // Not `perTry`: that holds until the answer begins, and what is told here for all of it.
     const leftMs = deadline - clock.now();
     const isLimited = leftMs !== Number.POSITIVE_INFINITY && request.method !== "CONNECT";
-    if (!isLimited && observer === undefined) return request;
-    const headers = isLimited ? withTimeout(request.headers, leftMs) : { ...request.headers };
+    const headers = isLimited ? withTimeout(request.headers, leftMs) : request.headers;
     const { method, target } = request;
-    this.#observed = observer?.begin({ app, address: endpoint.instance.address, number, method, target, headers });
-    return { ...request, headers };
+    const { address } = endpoint.instance;
+    this.#shown = observer?.begin({ app, address, number, method, target, headers });
+    const sent = this.#shown?.headers ?? headers;
+    return sent === request.headers ? request : { ...request, headers: sent };
   }
 
   #accept(response: Response): boolean {
@@ -186,7 +188,7 @@ export class Attempt {
       this.#record(how === "given-up" ? undefined : this.outcome);
       this.#options.over();
     }
-    this.#observed?.(
+    this.#shown?.over(
       how === "given-up" && this.outcome?.type === "answer" && this.#isAnswered ? undefined : this.outcome,
     );
   }

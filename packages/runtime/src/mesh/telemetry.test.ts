@@ -1,6 +1,13 @@
 import type { RequestListener } from "node:http";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import {
+  AlwaysOffSampler,
+  InMemorySpanExporter,
+  ParentBasedSampler,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+  TracerProvider,
+} from "@opentelemetry/sdk-trace";
 import { expect, test } from "vitest";
 import { until } from "../../test/helpers.js";
 import { createLog } from "../../test/log.js";
@@ -52,6 +59,28 @@ test("a call is one trace through both runtimes and the app: the call, its attem
   expect(attempt?.kind).toBe(SpanKind.CLIENT);
   expect(serve?.parentSpanContext?.spanId).toBe(idOf(attempt));
   expect(got).toBe(`00-${traceId}-${idOf(serve)}-01`);
+});
+
+test("a call that nobody records has no span, and its trace goes on all the same", async () => {
+  const exporter = new InMemorySpanExporter();
+  const provider = new TracerProvider({
+    sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }),
+    spanProcessors: [new SimpleSpanProcessor({ exporter })],
+  });
+  const tracer = provider.getTracer("test");
+  const got: string[] = [];
+  const answer: RequestListener = (request, response) => {
+    got.push(String(request.headers.traceparent));
+    response.end();
+  };
+  const { url } = await startPair(answer, { shop: { tracer }, orders: { tracer } });
+  await fetch(`${url}/x`);
+  expect(got).toEqual([expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/)]);
+  await fetch(`${url}/x`, { headers: { traceparent: traceparent.replace(/1$/, "0") } });
+  expect(got[1]).toMatch(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
+  await fetch(`${url}/x`, { headers: { traceparent } });
+  await until(() => exporter.getFinishedSpans().length === 3, "the spans of the call that is recorded");
+  expect(exporter.getFinishedSpans().every((span) => span.spanContext().traceId === traceId)).toBe(true);
 });
 
 test("each attempt of a call is a span below it, and only the call's own end is the call's", async () => {

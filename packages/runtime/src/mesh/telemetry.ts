@@ -1,7 +1,7 @@
 import { createHistogram, type Histogram } from "../telemetry/histogram.js";
 import type { RuntimeLogger } from "../telemetry/logger.js";
 import type { Sample, SampledMetric } from "../telemetry/metrics.js";
-import { isTraceparent } from "../telemetry/trace-context.js";
+import { isSampled, isTraceparent } from "../telemetry/trace-context.js";
 import type { OpenSpan, Tracing } from "../telemetry/tracing.js";
 import type { AttemptObserver } from "./attempt-observer.js";
 import type { Inbound } from "./exchange.js";
@@ -93,24 +93,29 @@ export function createMeshTelemetry({ tracing, accessLog, logger }: MeshTelemetr
     },
     attempts: tracing && {
       begin({ app, address, number, headers }) {
+        const call = headers.traceparent as string | undefined;
+        // Every sampler decides for a call's attempts as it did for the call, whose span this is.
+        if (call !== undefined && !isSampled(call)) return undefined;
         const span = tracing.exchange({
           name: `attempt ${app}`,
           kind: "client",
-          traceparent: headers.traceparent as string | undefined,
+          traceparent: call,
           attributes: { "mecha.to": app, "server.address": address, "mecha.attempt": number },
         });
-        headers.traceparent = span.traceparent;
-        return (outcome) => {
-          if (outcome === undefined) span.end({ "mecha.outcome": "caller left" });
-          else if (outcome.type !== "answer") span.end({ "mecha.outcome": outcome.type }, outcome.type);
-          else {
-            const { status, code } = outcome;
-            const attributes = {
-              "http.response.status_code": status,
-              ...(code !== undefined && { "mecha.code": code }),
-            };
-            span.end(attributes, status >= 500 ? `status ${status}` : undefined);
-          }
+        return {
+          headers: { ...headers, traceparent: span.traceparent },
+          over(outcome) {
+            if (outcome === undefined) span.end({ "mecha.outcome": "caller left" });
+            else if (outcome.type !== "answer") span.end({ "mecha.outcome": outcome.type }, outcome.type);
+            else {
+              const { status, code } = outcome;
+              const attributes = {
+                "http.response.status_code": status,
+                ...(code !== undefined && { "mecha.code": code }),
+              };
+              span.end(attributes, status >= 500 ? `status ${status}` : undefined);
+            }
+          },
         };
       },
     },

@@ -10,3 +10,6 @@ export function readTraceparent({ requestHeader }: Pick<HandlerContext, "request
 }
 
 export const isTraceparent = (value: string): boolean => pattern.test(value);
+
+/** Whether somebody records the trace, as its `traceparent` says. */
+export const isSampled = (traceparent: string): boolean => (Number.parseInt(traceparent.slice(-2), 16) & 1) === 1;

@@ -84,8 +84,9 @@ export function createTracing(tracer: Tracer): Tracing {
     traceparent: string | undefined,
     attributes: Record<string, string | number>,
   ): OpenSpan => {
-    const carrier = traceparent === undefined ? {} : { traceparent };
-    const span = tracer.startSpan(name, { kind, attributes }, propagator.extract(ROOT_CONTEXT, carrier, textGetter));
+    const parent =
+      traceparent === undefined ? ROOT_CONTEXT : propagator.extract(ROOT_CONTEXT, { traceparent }, textGetter);
+    const span = tracer.startSpan(name, { kind, attributes }, parent);
     const { traceId, spanId, traceFlags } = span.spanContext();
     return {
       traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`,
