@@ -8,13 +8,13 @@ import { formatTable } from "./terminal/table.js";
 
 /** Checks resources, and prints what is wrong or what a runtime would start. */
 export async function check(paths: string[], flags: { json?: true | undefined }): Promise<void> {
-  const { problems, components, subscriptions } = await checkResources({
+  const { problems, components, subscriptions, others } = await checkResources({
     ...(paths.length > 0 && { resources: paths }),
     resolveComponent: loadComponent,
     knownComponentTypes: componentTypes,
   });
   if (problems.length > 0) process.exitCode = exitCodes.failed;
-  if (flags.json) return await printJson({ problems, components, subscriptions });
+  if (flags.json) return await printJson({ problems, components, subscriptions, others });
   if (problems.length > 0) return reportProblems(problems);
   const rows = components.map(({ name, type, blocks, defaults, implicit, source }) => [
     name,
@@ -26,6 +26,10 @@ export async function check(paths: string[], flags: { json?: true | undefined })
   if (subscriptions.length > 0) {
     const subscribed = subscriptions.map(({ name, events, paths, source }) => [name, events, paths.join(", "), source]);
     await print(`${formatTable(["SUBSCRIPTION", "EVENTS", "TO", "FROM"], subscribed)}\n\n`);
+  }
+  if (others.length > 0) {
+    const named = others.map(({ kind, name, source }) => [name, kind, source]);
+    await print(`${formatTable(["RESOURCE", "KIND", "FROM"], named)}\n\n`);
   }
   await print(`${pc.green("✓")} nothing is wrong\n`);
 }

@@ -75,6 +75,19 @@ describe("mecha check", () => {
     expect(ended.stderr).toMatch(/^✗ a\.yaml:\d+: YAML: /m);
     expect(ended.stderr).toMatch(/^✗ b\.yaml:6: .*NOT_SET/m);
   });
+
+  it("names apps and policies, too", async () => {
+    await using folder = await temporaryFolder();
+    const resource = (kind: string, name: string, spec: string) =>
+      `apiVersion: mecha.dev/v1\nkind: ${kind}\nmetadata: { name: ${name} }\nspec: ${spec}\n`;
+    const app = resource("App", "orders", "{ command: [node, orders.js] }");
+    const policy = resource("Policy", "patience", "{ target: { app: orders }, timeout: { total: 2s } }");
+    await writeFile(join(folder.path, "mecha.yaml"), `${app}---\n${policy}`);
+    const ended = await mecha(["check"], { cwd: folder.path });
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    expect(ended.stdout).toMatch(/^orders +App +mecha\.yaml:1$/m);
+    expect(ended.stdout).toMatch(/^patience +Policy +mecha\.yaml:6$/m);
+  });
 });
 
 describe("mecha schema", () => {

@@ -31,6 +31,8 @@ export interface CheckResult {
     readonly paths: readonly string[];
     readonly source: string;
   }[];
+  /** The other resources, in the order of the files: apps and policies. */
+  readonly others: readonly { readonly kind: string; readonly name: string; readonly source: string }[];
 }
 
 /** The options that resources are judged by. */
@@ -79,7 +81,10 @@ export async function checkResources(options: CheckOptions = {}): Promise<CheckR
       source: document.sourceOf([]),
     };
   });
-  return { problems, components, subscriptions };
+  const others = plan.others
+    .filter((other) => !isSubscription(other))
+    .map(({ kind, name, document }) => ({ kind, name, source: document.sourceOf([]) }));
+  return { problems, components, subscriptions, others };
 }
 
 function isSame(a: Problem, b: Problem): boolean {
