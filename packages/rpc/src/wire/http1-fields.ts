@@ -7,11 +7,14 @@ const carriageReturn = 0x0d;
 const lineFeed = 0x0a;
 const colon = 0x3a;
 
+/** Takes a header: its name in lower case, its value, and where in the text that begins. False if it is not wanted. */
+type TakeField = (name: string, value: string, valueStart: number) => boolean;
+
 /**
- * Reads header lines, each with its end, and calls back for each with its name in lower case; false as soon as one is not as RFC 9112 writes it (a
- * folded line, a bare line feed, a space before the colon …), or is not wanted.
+ * Reads header lines, each with its end, and calls back for each; false as soon as one is not as RFC 9112 writes it (a folded line, a bare line feed,
+ * a space before the colon …), or is not wanted.
  */
-export function readFields(text: string, start: number, field: (name: string, value: string) => boolean): boolean {
+export function readFields(text: string, start: number, field: TakeField): boolean {
   let at = start;
   while (at < text.length) {
     let nameEnd = at;
@@ -20,11 +23,20 @@ export function readFields(text: string, start: number, field: (name: string, va
     let lineEnd = nameEnd + 1;
     while (inValue[text.charCodeAt(lineEnd)] === 1) lineEnd++;
     if (text.charCodeAt(lineEnd) !== carriageReturn || text.charCodeAt(lineEnd + 1) !== lineFeed) return false;
-    if (!field(text.slice(at, nameEnd).toLowerCase(), trim(text, nameEnd + 1, lineEnd))) return false;
+    // Without the spaces and tabs around it; String's own trim takes more than those.
+    let from = nameEnd + 1;
+    let to = lineEnd;
+    while (from < to && isBlank(text.charCodeAt(from))) from++;
+    while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+    if (!field(text.slice(at, nameEnd).toLowerCase(), text.slice(from, to), from)) return false;
     at = lineEnd + 2;
   }
   return true;
 }
+
+/** Whether it could stand where another value of its length stood: what {@link readFields} takes for a value, with nothing to trim. */
+export const isTrimmedValue = (text: string): boolean => trimmedValue.test(text);
+const trimmedValue = /^[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?$/;
 
 const isName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Also what is no byte: written as one, some characters would become a line's end. */
@@ -55,15 +67,6 @@ function checkedLine(name: string, value: string): string {
     throw new TypeError(`header ${JSON.stringify(name)} has a character that must not be written`);
   }
   return `${name}: ${value}\r\n`;
-}
-
-/** Without the spaces and tabs around it; String's own trim takes more than those. */
-function trim(text: string, start: number, end: number): string {
-  let from = start;
-  let to = end;
-  while (from < to && isBlank(text.charCodeAt(from))) from++;
-  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
-  return text.slice(from, to);
 }
 
 function isBlank(code: number): boolean {

@@ -2,7 +2,7 @@ import * as http from "node:http";
 import * as net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRandom } from "../../test/random.js";
-import { readHttp1RequestHead } from "./http1-request-head.js";
+import { Http1RequestHeads, readHttp1RequestHead } from "./http1-request-head.js";
 
 const path = "/mecha.rpc.test.v1.EchoService/Echo";
 const lines = (...extra: string[]) => [`POST ${path} HTTP/1.1`, "host: x", "content-length: 2", ...extra];
@@ -147,4 +147,58 @@ describe("against Node's parser", () => {
     }
     expect(accepted).toBe(300);
   }, 30_000);
+});
+
+describe("the heads of a connection", () => {
+  const first = toHead(lines("traceparent: 00-ab-cd-00", "x-id: 17", "x-empty:", "x-padded:  a b  "));
+  const readSecond = (second: Buffer) => {
+    const heads = new Http1RequestHeads();
+    heads.read(first, 0, 16_384);
+    return heads.read(second, 0, 16_384);
+  };
+  const replaced = (from: string, to: string) => Buffer.from(first.toString("latin1").replace(from, to), "latin1");
+
+  test("are the same object as long as they repeat themselves", () => {
+    const heads = new Http1RequestHeads();
+    expect(heads.read(first, 0, 16_384)).toBe(heads.read(Buffer.concat([first, Buffer.from("{}")]), 0, 16_384));
+  });
+
+  test("are read anew where a value has changed, and the one before stays as it was", () => {
+    const heads = new Http1RequestHeads();
+    const before = heads.read(first, 0, 16_384);
+    const after = heads.read(replaced("00-ab", "00-ef"), 0, 16_384);
+    expect(before?.headers.traceparent).toBe("00-ab-cd-00");
+    expect(after).toEqual({ ...before, headers: { ...before?.headers, traceparent: "00-ef-cd-00" } });
+    expect(heads.read(replaced("content-length: 2", "content-length: 7"), 0, 16_384)?.contentLength).toBe(7);
+  });
+
+  test.each([
+    ["a value that begins with a space", replaced("x-id: 17", "x-id:  7")],
+    ["a value that ends early", replaced("x-id: 17", "x-id: 1 ")],
+    ["a value with a line's end", replaced("00-ab-cd-00", "00\r\nb: d-00")],
+    ["a head that ends early", replaced("00-ab-cd-00", "00\r\n\r\nd-00")],
+    ["a length that is none", replaced("content-length: 2", "content-length: x")],
+    ["another name", replaced("x-id", "y-id")],
+    ["a name that comes twice", replaced("x-id", "host")],
+    ["another target", replaced("Echo HTTP", "Ecco HTTP")],
+    ["half of it", first.subarray(0, -2)],
+  ])("mean what they would alone: %s", (_, second) => {
+    expect(readSecond(second)).toEqual(read(second));
+  });
+
+  test("mean what they would alone, whichever bytes change", () => {
+    const random = createRandom(7);
+    const of = "\r\n\0 \t:a0~\x7f\x80\xff";
+    let changed = 0;
+    for (let round = 0; round < 20_000; round++) {
+      const second = Buffer.from(first);
+      for (let count = random(3); count >= 0; count--) {
+        second[random(second.length)] = of.charCodeAt(random(of.length));
+      }
+      const alone = read(second);
+      expect(readSecond(second)).toEqual(alone);
+      if (alone !== undefined) changed++;
+    }
+    expect(changed).toBeGreaterThan(1_000);
+  });
 });

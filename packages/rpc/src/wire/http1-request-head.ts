@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { readFields } from "./http1-fields.js";
+import { isTrimmedValue, readFields } from "./http1-fields.js";
 import { LastRead } from "./last-read.js";
 
 /** The head of a request whose meaning is beyond doubt. */
@@ -33,12 +33,29 @@ const delicate = new Set([
   "__proto__",
 ]);
 
+/** Where the value of a header stands in its head, in bytes. */
+interface Field {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A head, and where its headers stand in it. */
+interface ReadHead {
+  readonly head: Http1RequestHead;
+  readonly fields: readonly Field[];
+}
+
 /**
  * Reads the head of a request, if it is there as a whole and as plain as every client writes it. It accepts less than Node's parser, and what
  * it accepts means the same there: whatever is unusual (a header that comes twice, a folded line, a bare line feed, a transfer coding, a second word
  * in `connection` …) is undefined here, and Node's to read or to refuse.
  */
 export function readHttp1RequestHead(buffer: Buffer, start: number, maxBytes: number): Http1RequestHead | undefined {
+  return readHead(buffer, start, maxBytes)?.head;
+}
+
+function readHead(buffer: Buffer, start: number, maxBytes: number): ReadHead | undefined {
   const end = buffer.indexOf(headEnd, start);
   if (end === -1) return undefined;
   const length = end + headEnd.length - start;
@@ -51,8 +68,25 @@ export function readHttp1RequestHead(buffer: Buffer, start: number, maxBytes: nu
   if (method === undefined) return undefined;
   const url = text.slice(method.length + 1, urlEnd);
   if (!plainTarget.test(url)) return undefined;
-  const headers = readHeaders(text, lineEnd + 2);
-  if (headers === undefined) return undefined;
+  const headers: IncomingHttpHeaders = {};
+  const fields: Field[] = [];
+  const arePlain = readFields(text, lineEnd + 2, (name, value, from) => {
+    // Also true of what every object inherits.
+    if (headers[name] !== undefined || delicate.has(name)) return false;
+    headers[name] = value;
+    fields.push({ name, from, to: from + value.length });
+    return true;
+  });
+  const head = arePlain ? toHead(method, url, headers, length) : undefined;
+  return head && { head, fields };
+}
+
+function toHead(
+  method: string,
+  url: string,
+  headers: IncomingHttpHeaders,
+  length: number,
+): Http1RequestHead | undefined {
   const { host, connection, "content-length": contentLength } = headers;
   if (host === undefined) return undefined;
   if (contentLength !== undefined && !/^\d{1,15}$/.test(contentLength)) return undefined;
@@ -60,31 +94,45 @@ export function readHttp1RequestHead(buffer: Buffer, start: number, maxBytes: nu
   return { method, url, headers, contentLength: Number(contentLength ?? 0), length };
 }
 
-/** Reads the heads of a connection one after the other. A client mostly repeats the last one, which is not read again then: it is not to be changed. */
+/**
+ * Reads the heads of a connection one after the other. A client mostly repeats the last one, or says in a few headers something else that is as long (a
+ * trace, the number of a request): only that is read then. What is read is not to be changed.
+ */
 export class Http1RequestHeads {
-  readonly #last = new LastRead<Http1RequestHead>();
+  readonly #last = new LastRead<ReadHead>();
 
   read(bytes: Buffer, start: number, maxBytes: number): Http1RequestHead | undefined {
     const known = this.#last.find(bytes, start);
-    if (known) return known;
-    const head = readHttp1RequestHead(bytes, start, maxBytes);
-    if (head) this.#last.set(bytes, start, start + head.length, head);
-    return head;
+    if (known) return known.head;
+    const read = this.#readChanged(bytes, start) ?? readHead(bytes, start, maxBytes);
+    if (read) this.#last.set(bytes, start, start + read.head.length, read);
+    return read?.head;
+  }
+
+  /** The last head with other values, if nothing else of it is different. */
+  #readChanged(bytes: Buffer, start: number): ReadHead | undefined {
+    const last = this.#last;
+    const known = last.meaning;
+    if (known === undefined || start + last.length > bytes.length) return undefined;
+    const { head, fields } = known;
+    const headers = { ...head.headers };
+    let at = 0;
+    for (const { name, from, to } of fields) {
+      if (!last.matches(bytes, start, at, from)) return undefined;
+      if (!last.matches(bytes, start, from, to)) {
+        const value = bytes.toString("latin1", start + from, start + to);
+        if (!isTrimmedValue(value)) return undefined;
+        headers[name] = value;
+      }
+      at = to;
+    }
+    if (!last.matches(bytes, start, at, last.length)) return undefined;
+    const changed = toHead(head.method, head.url, headers, head.length);
+    return changed && { head: changed, fields };
   }
 }
 
 /** Whether what has come so far may be the begin of a head that is not there as a whole. */
 export function isHeadPart(buffer: Buffer, start: number, maxBytes: number): boolean {
   return buffer.length - start < maxBytes && buffer.indexOf(headEnd, start) === -1;
-}
-
-function readHeaders(text: string, start: number): IncomingHttpHeaders | undefined {
-  const headers: IncomingHttpHeaders = {};
-  const isPlain = readFields(text, start, (name, value) => {
-    // Also true of what every object inherits.
-    if (headers[name] !== undefined || delicate.has(name)) return false;
-    headers[name] = value;
-    return true;
-  });
-  return isPlain ? headers : undefined;
 }

@@ -15,6 +15,17 @@ export class LastRead<Meaning> {
     return this.#length;
   }
 
+  /** What it means, whatever comes. */
+  get meaning(): Meaning | undefined {
+    return this.#meaning;
+  }
+
+  /** Whether its bytes `from` (inclusive) `to` (exclusive) are what comes at the same place from `start` on. */
+  matches(bytes: Buffer, start: number, from: number, to: number): boolean {
+    for (let at = from; at < to; at++) if (bytes[start + at] !== this.#bytes[at]) return false;
+    return true;
+  }
+
   /** What it means if the same bytes come from `start` on. */
   find(bytes: Buffer, start: number): Meaning | undefined {
     const end = start + this.#length;
