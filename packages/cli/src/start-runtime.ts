@@ -36,12 +36,12 @@ export async function startRuntime(options: StartOptions): Promise<RunningRuntim
   tuneHeap();
   const { appId, namespace } = options.settings;
   const tracing = await startTracing(appId, namespace, process.env);
-  const runtime = await start(options, tracing?.tracer);
+  const runtime = await start(options, tracing);
   trimMemory();
   return { runtime, ended: runtime.closed.then(() => tracing?.close()) };
 }
 
-async function start(options: StartOptions, tracer: Tracing["tracer"] | undefined): Promise<Runtime> {
+async function start(options: StartOptions, tracing: Tracing | undefined): Promise<Runtime> {
   const { settings, token, logger } = options;
   const mesh = await withEnrollToken(settings, logger);
   const startOn = (listen: RuntimeSettings["listen"]) =>
@@ -65,7 +65,7 @@ async function start(options: StartOptions, tracer: Tracing["tracer"] | undefine
       knownComponentTypes: componentTypes,
       listen,
       logger,
-      ...(tracer !== undefined && { tracer }),
+      ...(tracing !== undefined && { tracer: tracing.tracer, traceUnsampled: tracing.traceUnsampled }),
     });
   const { listen } = settings;
   try {

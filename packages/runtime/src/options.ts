@@ -71,6 +71,11 @@ export interface RuntimeOptions {
    * is traced, and nothing of OpenTelemetry is loaded.
    */
   tracer?: Tracer;
+  /**
+   * Whether `tracer` is asked about what belongs to a trace that nobody records, as its caller says (the flag "sampled" of `traceparent`). A parent-based
+   * sampler records none of it, and to ask costs a call some 10 µs. Default true.
+   */
+  traceUnsampled?: boolean;
   /** The environment that `$env`, Kubernetes detection and the defaults above are read from. Default: `process.env`. */
   environment?: Readonly<Record<string, string | undefined>>;
   /** How long a component may take to start, in ms. Default 30 000. */
@@ -120,6 +125,7 @@ export interface ResolvedRuntimeOptions {
   readonly logger: RuntimeLogger;
   readonly accessLog: boolean;
   readonly tracer: Tracer | undefined;
+  readonly traceUnsampled: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly startTimeoutMs: number;
   readonly drainTimeoutMs: number;
@@ -161,6 +167,7 @@ export async function resolveRuntimeOptions(options: RuntimeOptions): Promise<Re
     logger: options.logger ?? (options.logLevel ? await createPinoLogger(options.logLevel) : silentLogger),
     accessLog: options.accessLog ?? false,
     tracer: options.tracer,
+    traceUnsampled: options.traceUnsampled ?? true,
     environment,
     startTimeoutMs: milliseconds("startTimeoutMs", options.startTimeoutMs ?? 30_000),
     drainTimeoutMs: milliseconds("drainTimeoutMs", options.drainTimeoutMs ?? 30_000),

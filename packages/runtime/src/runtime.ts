@@ -88,8 +88,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const { logger, appId, namespace, dataDir } = settings;
   const planOptions = { ...settings, definitions: createDefinitionLookup(settings) };
   const lifecycle = createLifecycle();
-  const { tracer } = settings;
-  const tracing = tracer && (await import("./telemetry/tracing.js")).createTracing(tracer);
+  const { tracer, traceUnsampled } = settings;
+  const tracing = tracer && (await import("./telemetry/tracing.js")).createTracing({ tracer, traceUnsampled });
   const policies = createPolicies();
   const limiters = createRateLimiters({ ...settings, registry: { use: (...call) => registry.use(...call) } });
   const calls = createComponentCalls({ policies, limiters, clock: settings.clock });

@@ -36,6 +36,7 @@ export function exportSpans({ serviceName, appId, namespace, sampler, batches }:
   });
   return {
     tracer: provider.getTracer("mecha"),
+    traceUnsampled: !sampler.name.startsWith("parentbased_"),
     async close() {
       // A collector that is away must not keep the runtime from stopping.
       const patience = new Promise<void>((resolve) => setTimeout(resolve, closeTimeoutMs).unref());

@@ -4,6 +4,8 @@ import { CliError, exitCodes } from "../errors.js";
 /** A tracer whose spans go somewhere. */
 export interface Tracing {
   readonly tracer: Tracer;
+  /** Whether it has an opinion of its own on traces that nobody records. */
+  readonly traceUnsampled: boolean;
   /** Sends what is left, for a few seconds at the most. Never rejects. */
   close(): Promise<void>;
 }

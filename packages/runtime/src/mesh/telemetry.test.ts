@@ -61,7 +61,10 @@ test("a call is one trace through both runtimes and the app: the call, its attem
   expect(got).toBe(`00-${traceId}-${idOf(serve)}-01`);
 });
 
-test("a call that nobody records has no span, and its trace goes on all the same", async () => {
+test.each([
+  ["asked", true],
+  ["not asked", false],
+])("a call that nobody records has no span, and its trace goes on all the same, the tracer %s", async (_, asked) => {
   const exporter = new InMemorySpanExporter();
   const provider = new TracerProvider({
     sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }),
@@ -73,11 +76,13 @@ test("a call that nobody records has no span, and its trace goes on all the same
     got.push(String(request.headers.traceparent));
     response.end();
   };
-  const { url } = await startPair(answer, { shop: { tracer }, orders: { tracer } });
+  const traced = { tracer, traceUnsampled: asked };
+  const { url } = await startPair(answer, { shop: traced, orders: traced });
   await fetch(`${url}/x`);
   expect(got).toEqual([expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/)]);
-  await fetch(`${url}/x`, { headers: { traceparent: traceparent.replace(/1$/, "0") } });
-  expect(got[1]).toMatch(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
+  const unsampled = traceparent.replace(/1$/, "0");
+  await fetch(`${url}/x`, { headers: { traceparent: unsampled } });
+  expect(got[1]).toEqual(asked ? expect.stringMatching(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`)) : unsampled);
   await fetch(`${url}/x`, { headers: { traceparent } });
   await until(() => exporter.getFinishedSpans().length === 3, "the spans of the call that is recorded");
   expect(exporter.getFinishedSpans().every((span) => span.spanContext().traceId === traceId)).toBe(true);

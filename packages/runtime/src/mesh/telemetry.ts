@@ -102,6 +102,7 @@ export function createMeshTelemetry({ tracing, accessLog, logger }: MeshTelemetr
           traceparent: call,
           attributes: { "mecha.to": app, "server.address": address, "mecha.attempt": number },
         });
+        if (span === undefined) return undefined;
         return {
           headers: { ...headers, traceparent: span.traceparent },
           over(outcome) {

@@ -3,7 +3,13 @@ import { Disposition, PubSubService } from "@mecha/api/pubsub";
 import { StateService } from "@mecha/api/state";
 import { memory } from "@mecha/component-memory";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import {
+  AlwaysOnSampler,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+  TracerProvider,
+} from "@opentelemetry/sdk-trace";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startApp } from "../../test/app.js";
 import { Conversation } from "../../test/conversation.js";
@@ -20,7 +26,8 @@ async function startTraced({
   ...options
 }: RuntimeOptions & { tracing?: boolean } = {}) {
   const exporter = new InMemorySpanExporter();
-  const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
+  const sampler = new AlwaysOnSampler();
+  const provider = new TracerProvider({ sampler, spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   const runtime = await createRuntime({
     components: [memory],
     resources: [
@@ -67,6 +74,26 @@ describe("a call", () => {
     await state.get({ key: "a" });
     expect(named(spans(), "mecha.state.v1.StateService/Get").parentSpanContext).toBeUndefined();
   });
+
+  test.each([true, false])(
+    "in a trace that nobody records is the tracer's to judge: traceUnsampled %s",
+    async (asked) => {
+      const { state, spans } = await startTraced({ traceUnsampled: asked });
+      const unsampled = { headers: { traceparent: headers.traceparent.replace(/1$/, "0") } };
+      await state.get({ key: "a" }, unsampled);
+      const leaving = new AbortController();
+      const options = { ...unsampled, signal: leaving.signal };
+      await state
+        .watch({ target: { case: "prefix", value: "" } }, options)
+        [Symbol.asyncIterator]()
+        .next();
+      leaving.abort();
+      await state.set({ key: "a" }, { headers });
+      await expect.poll(() => spans().filter(({ kind }) => kind === SpanKind.SERVER)).toHaveLength(asked ? 3 : 1);
+      const work = spans().filter(({ name }) => name.startsWith("memory "));
+      expect(work.length > 1, work.map(({ name }) => name).join()).toBe(asked);
+    },
+  );
 
   test("that fails bears its code; only what is wrong here is an error", async () => {
     const { state, spans } = await startTraced();

@@ -13,6 +13,7 @@ import {
 } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import { codeName } from "./errors.js";
+import { isSampled, isTraceparent } from "./trace-context.js";
 
 /** A method of a service, whatever its types. */
 export type AnyMethod = (request: unknown, context: HandlerContext) => unknown;
@@ -21,15 +22,20 @@ export type AnyMethod = (request: unknown, context: HandlerContext) => unknown;
 export interface Tracing {
   /** `method`, each call of it a span that continues the caller's trace (https://www.w3.org/TR/trace-context/). */
   method(desc: DescMethod, method: AnyMethod): AnyMethod;
-  /** Begins the span of a call between apps, or of one attempt at it. */
+  /** Begins the span of a call between apps, or of one attempt at it; undefined if its trace is left alone, as it is then. */
   exchange(of: {
     name: string;
     kind: "server" | "client";
     traceparent: string | undefined;
     attributes: Record<string, string | number>;
-  }): OpenSpan;
-  /** Begins the span of a delivery to the app, in the event's trace. */
-  delivery(of: { block: string; component: string; attempt: number; traceparent: string | undefined }): OpenSpan;
+  }): OpenSpan | undefined;
+  /** Begins the span of a delivery to the app, in the event's trace; undefined if that is left alone. */
+  delivery(of: {
+    block: string;
+    component: string;
+    attempt: number;
+    traceparent: string | undefined;
+  }): OpenSpan | undefined;
   /** `blocks`, each call of them for an app's call a span below that one's. What nobody waits for has none. */
   component(component: { readonly name: string; readonly type: string }, blocks: Blocks): Blocks;
 }
@@ -62,10 +68,19 @@ const headerGetter = {
   keys: (headers: Headers) => [...headers.keys()],
 };
 
-/** Traces with `tracer`; nothing of OpenTelemetry that is global to the process is used or set. */
-export function createTracing(tracer: Tracer): Tracing {
+export interface TracingOptions {
+  readonly tracer: Tracer;
+  /** Whether it is asked about traces that nobody records, too. */
+  readonly traceUnsampled: boolean;
+}
+
+/** Traces with a tracer; nothing of OpenTelemetry that is global to the process is used or set. */
+export function createTracing({ tracer, traceUnsampled }: TracingOptions): Tracing {
   /** The call that is being served, across everything it waits for. */
   const current = new AsyncLocalStorage<Context>();
+
+  const isLeftAlone = (traceparent: string | null | undefined) =>
+    !traceUnsampled && typeof traceparent === "string" && isTraceparent(traceparent) && !isSampled(traceparent);
 
   const begin = (desc: DescMethod, { requestHeader }: HandlerContext): { span: Span; context: Context } => {
     const parent = propagator.extract(ROOT_CONTEXT, requestHeader, headerGetter);
@@ -83,7 +98,8 @@ export function createTracing(tracer: Tracer): Tracing {
     kind: SpanKind,
     traceparent: string | undefined,
     attributes: Record<string, string | number>,
-  ): OpenSpan => {
+  ): OpenSpan | undefined => {
+    if (isLeftAlone(traceparent)) return undefined;
     const parent =
       traceparent === undefined ? ROOT_CONTEXT : propagator.extract(ROOT_CONTEXT, { traceparent }, textGetter);
     const span = tracer.startSpan(name, { kind, attributes }, parent);
@@ -102,11 +118,14 @@ export function createTracing(tracer: Tracer): Tracing {
     method(desc, method) {
       if (desc.methodKind === "unary") {
         return (request, call) => {
+          if (isLeftAlone(call.requestHeader.get("traceparent"))) return method(request, call);
           const { span, context } = begin(desc, call);
           return within(span, () => current.run(context, method, request, call));
         };
       }
-      return async function* (request, call) {
+      return (request, call) =>
+        isLeftAlone(call.requestHeader.get("traceparent")) ? method(request, call) : traceStream(request, call);
+      async function* traceStream(request: unknown, call: HandlerContext) {
         const { span, context } = begin(desc, call);
         const messages = current.run(context, method, request, call) as AsyncIterable<unknown>;
         const iterator = messages[Symbol.asyncIterator]();
@@ -123,7 +142,7 @@ export function createTracing(tracer: Tracer): Tracing {
           await current.run(context, async () => iterator.return?.());
           span.end();
         }
-      };
+      }
     },
 
     exchange({ name, kind, traceparent, attributes }) {
