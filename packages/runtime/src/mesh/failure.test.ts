@@ -100,7 +100,7 @@ test.each([
       return String(status);
     },
   });
-  await until(() => names.size === 3, "all instances are called");
+  await until(() => instances.every(({ name }) => names.has(name)), "all instances are called");
   for (const { name, runtime, app } of instances) {
     await runtime.close();
     app.close();
