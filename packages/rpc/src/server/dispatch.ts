@@ -8,10 +8,8 @@ import { handleConnectUnary, matchConnectUnary } from "../protocol-connect/unary
 import { type GrpcType, matchGrpc } from "../protocol-grpc/call.js";
 import { GrpcStreamCall } from "../protocol-grpc/stream-handler.js";
 import { GrpcUnaryCall } from "../protocol-grpc/unary-handler.js";
-import { envelopeHeaderBytes } from "../wire/envelope.js";
 import type { Http1RequestHead } from "../wire/http1-request-head.js";
 import type { Http2RequestHead } from "../wire/http2-request-head.js";
-import { readLimitError } from "../wire/limits.js";
 import type { Delegate } from "./delegate.js";
 import {
   type Exchange,
@@ -20,7 +18,7 @@ import {
   joinHeader,
   type StreamExchange,
 } from "./exchange.js";
-import { limitBody, limitReader } from "./handed-limits.js";
+import { limitBody, limitReader, refusalOfLength } from "./handed-limits.js";
 import type { Http1DirectExchange } from "./http1-direct-exchange.js";
 import { Http1Exchange } from "./http1-exchange.js";
 import { DirectWholeExchange, maxWholeBytes } from "./http1-whole-exchange.js";
@@ -246,18 +244,6 @@ export function createDispatcher({
       compatible.emit("stream", stream, headers, flags, raw);
     },
   };
-}
-
-/**
- * Refuses the one message of a gRPC-Web call by its length, in one write. connect-node begins its answer first and ends it later, and in between
- * connect-go, once it sees the beginning, says that its message ends early, for which `node:http2` breaks the answer off.
- */
-function refusalOfLength(route: ServedRoute, exchange: Exchange, maxBytes: number): ConnectError | undefined {
-  const { methodKind } = route.method;
-  if (methodKind !== "unary" && methodKind !== "server_streaming") return undefined;
-  if (!exchange.header("content-type")?.startsWith("application/grpc-web")) return undefined;
-  const size = Number(exchange.header("content-length") ?? 0) - envelopeHeaderBytes;
-  return size > maxBytes ? readLimitError(maxBytes, size) : undefined;
 }
 
 /** What a form posts, and curl unless it is told: no caller of a method means it. */

@@ -1,5 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { ConnectError } from "@connectrpc/connect";
+import { envelopeHeaderBytes } from "../wire/envelope.js";
+import { readLimitError } from "../wire/limits.js";
+import type { Exchange } from "./exchange.js";
+import type { ServedRoute } from "./service.js";
 import type { Watch } from "./watch.js";
 
 type AnyRequest = IncomingMessage | Http2ServerRequest;
@@ -47,6 +52,18 @@ export function limitReader(request: AnyRequest, response: AnyResponse, watch: W
   });
   response.once("close", () => watch.delete(limited));
   watch.add(limited, timeoutMs);
+}
+
+/**
+ * Refuses the one message of a gRPC-Web call by its length, in one write. connect-node begins its answer first and ends it later, and in between
+ * connect-go, once it sees the beginning, says that its message ends early, for which `node:http2` breaks the answer off.
+ */
+export function refusalOfLength(route: ServedRoute, exchange: Exchange, maxBytes: number): ConnectError | undefined {
+  const { methodKind } = route.method;
+  if (methodKind !== "unary" && methodKind !== "server_streaming") return undefined;
+  if (!exchange.header("content-type")?.startsWith("application/grpc-web")) return undefined;
+  const size = Number(exchange.header("content-length") ?? 0) - envelopeHeaderBytes;
+  return size > maxBytes ? readLimitError(maxBytes, size) : undefined;
 }
 
 function end(request: AnyRequest): void {
